@@ -1,0 +1,151 @@
+"""Room `events`: the audit record, what became of one delivered event. Touches nothing.
+
+The value of a record on the audit topic is Avro in single-object encoding: it
+names the version of its schema, so that records of years ago are read by the
+schema they were written with (contract section 6).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from dataclasses import dataclass
+from functools import cache
+from operator import attrgetter
+from typing import Any
+
+import fastavro
+
+from completion_schemas import avro
+from completion_schemas.dispositions import DeadLetterReason, Disposition
+from completion_schemas.errors import DecodeError, EncodeError, SchemaError
+from completion_schemas.times import UnixNanos
+
+_KIND = "audit"
+_INT32 = range(-(2**31), 2**31)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRecord:
+    """What became of one delivered record.
+
+    Raises:
+        SchemaError: a reason without a dead letter, or the other way round.
+    """
+
+    event_id: str
+    """The event's id; of a record that is no event what it claims, empty where it claims nothing."""
+    type: str
+    """`completed`, `failed`, `canceled`, `heartbeat`; empty where it cannot be told."""
+    disposition: Disposition
+    reason: DeadLetterReason | None = None
+    """Why it was dead-lettered; None for every other disposition."""
+    detail: str = ""
+    """For people: what happened, in a sentence. Never token bytes (promise 4)."""
+    namespace: str = ""
+    workflow_id: str = ""
+    run_id: str = ""
+    activity_id: str = ""
+    attempt: int = 0
+    """From 1; 0 is not known."""
+    token_preview: str = ""
+    token_fingerprint: str = ""
+    origin_workflow_id: str = ""
+    origin_run_id: str = ""
+    topic: str
+    """Where the record was first, also when it was parked since."""
+    partition: int
+    offset: int
+    occurred_at: UnixNanos | None = None
+    """None where the event could not be decoded."""
+    received_at: UnixNanos
+    decided_at: UnixNanos
+    tries: int = 0
+    """How many requests to complete the activity were made."""
+    rpc_status: str | None = None
+    """The gRPC status of the last of them, such as `OK` or `NOT_FOUND`; None without one."""
+    key_id: str | None = None
+    """The key that signed the event; None where it is not signed."""
+    relay_id: str
+    group: str
+    redelivery: bool = False
+    """Whether the group had been given this record before."""
+    replay_of: str | None = None
+    """The record that this one repeats, as `topic/partition/offset`."""
+
+    def __post_init__(self) -> None:
+        if (self.reason is not None) != (self.disposition is Disposition.DEAD_LETTERED):
+            raise SchemaError(
+                f"an audit record has a reason if and only if it is dead_lettered, not {self.disposition} "
+                f"with {self.reason or 'none'}"
+            )
+
+
+def encode_audit(record: AuditRecord) -> bytes:
+    """Return the record in single-object encoding by the newest schema.
+
+    Raises:
+        EncodeError: a number is out of range, or a text is not valid Unicode.
+    """
+    # fastavro writes any long where the schema says int; others could not read it.
+    for name in ("attempt", "partition", "tries"):
+        if getattr(record, name) not in _INT32:
+            raise EncodeError(f"{name} must be a 32-bit integer")
+    schema = avro.latest(_KIND)
+    out = io.BytesIO()
+    out.write(schema.header)
+    try:
+        fastavro.schemaless_writer(out, _parsed(schema), audit_to_json_dict(record))
+    except (ValueError, TypeError, OverflowError):
+        raise EncodeError(
+            "the audit record cannot be encoded: a number is out of range or a text is not valid Unicode"
+        ) from None
+    return out.getvalue()
+
+
+def decode_audit(value: bytes) -> AuditRecord:
+    """Return the record that the bytes hold, by whichever shipped schema they were written.
+
+    Raises:
+        DecodeError: they hold none, or one of a version that is not known here.
+    """
+    schema, body = avro.open_single_object(value, _KIND)
+    source = io.BytesIO(body)
+    try:
+        fields: Any = fastavro.schemaless_reader(
+            source, _parsed(schema), _parsed(avro.latest(_KIND))
+        )
+        reason = fields["reason"]
+        record = AuditRecord(
+            **{
+                **fields,
+                "disposition": Disposition(fields["disposition"]),
+                "reason": None if reason is None else DeadLetterReason(reason),
+            }
+        )
+    except (ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError, MemoryError):
+        raise DecodeError("the value is not an audit record of the schema that it names") from None
+    if source.read(1):
+        raise DecodeError("the value is not an audit record: bytes are left over")
+    return record
+
+
+def audit_to_json_dict(record: AuditRecord) -> dict[str, Any]:
+    """Return the record's fields under the contract's names, as `json.dumps` takes them.
+
+    Times are integers of nanoseconds, as in the topic.
+    """
+    fields = dict(zip(_NAMES, _VALUES(record), strict=True))
+    fields["disposition"] = str(record.disposition)
+    fields["reason"] = None if record.reason is None else str(record.reason)
+    return fields
+
+
+_NAMES = tuple(field.name for field in dataclasses.fields(AuditRecord))
+_VALUES = attrgetter(*_NAMES)
+
+
+@cache
+def _parsed(schema: avro.Schema) -> Any:
+    # A copy: fastavro marks what it has parsed.
+    return fastavro.parse_schema(dict(schema.definition))

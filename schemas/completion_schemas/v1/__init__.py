@@ -1,0 +1,1 @@
+"""Room `events`: the protobuf messages, generated from `schemas/proto`. Touches nothing."""

@@ -1,0 +1,89 @@
+"""Room `consumer`: where a partition is read from when it is assigned, and what is held of it since. Touches nothing."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from aiokafka.structs import ConsumerRecord, OffsetAndMetadata, TopicPartition
+
+from completion_relay.bell import Bell
+from completion_relay.journal import Journal
+from completion_relay.ledger import PartitionLedger
+from completion_relay.offset_map import MetadataError, decode
+from completion_relay.parking import Order
+
+
+@dataclass(slots=True)
+class Assigned:
+    """One partition of this member, from its assignment to its revocation."""
+
+    partition: TopicPartition
+    ledger: PartitionLedger
+    journal: Journal
+    order: Order
+    """What is parked of the partition of this number; shared by the two that have it."""
+    fetched: deque[ConsumerRecord] = field(default_factory=deque)
+    """Records that are not begun: the ledger does not know them yet."""
+    crowded: Bell = field(default_factory=Bell)
+    """Set while the window is full: what waits then holds up others."""
+
+    def age(self, now: float) -> float:
+        """Return for how many seconds the oldest undecided record has been one."""
+        since = self.ledger.oldest_undecided_since
+        return 0.0 if since is None else now - since
+
+    def crowd(self, *, is_crowded: bool) -> None:
+        """Take note whether the window is full."""
+        if is_crowded != self.crowded.is_set():
+            (self.crowded.set if is_crowded else self.crowded.clear)()
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where to read from."""
+
+    offset: int
+    """Of the first record to read."""
+    settled_ahead: list[range]
+    """What lies behind it and is decided."""
+    problem: str | None
+    """What an operator must know: records that are gone, or a commit that cannot be read."""
+
+
+def start_of(committed: OffsetAndMetadata | None, *, beginning: int, end: int) -> Start:
+    """Return where to read a partition from.
+
+    Explicitly, because aiokafka's `auto_offset_reset` moves a position that is
+    out of range without a word above INFO (facts C).
+
+    Args:
+        committed: What the group has committed; None: it is new to the partition.
+        beginning: Offset of the oldest record that there still is.
+        end: Offset of the next record to be written.
+    """
+    if committed is None:
+        return Start(beginning, [], None)
+    if committed.offset > end:
+        return Start(
+            beginning,
+            [],
+            f"committed is {committed.offset}, but the partition ends at {end}: the topic was cut "
+            f"or made anew; reading from {beginning}",
+        )
+    ahead: list[range] = []
+    problems = []
+    try:
+        ahead = decode(committed.offset, committed.metadata)
+    except MetadataError as error:
+        problems.append(f"the commit's metadata cannot be read: {error}")
+    if committed.offset < beginning:
+        problems.append(
+            f"records {committed.offset} to {beginning - 1} were deleted before all of them were "
+            "decided: the topic's retention is shorter than the backlog is old"
+        )
+        # What is decided beyond them stays so.
+        ahead = [
+            range(max(run.start, beginning), run.stop) for run in ahead if run.stop > beginning
+        ]
+    return Start(max(committed.offset, beginning), ahead, "; ".join(problems) or None)

@@ -1,0 +1,269 @@
+"""Room `pipeline`: who may call now. Each namespace has its own queue, so a sick one delays no other.
+
+The arithmetic is `limit.py`'s. A namespace that refuses everything (halted), or
+that still throttles when one call is under way, is tried by one event at a time,
+with a backoff between. Touches asyncio through `bell.py` alone.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Protocol
+
+from completion_relay.bell import Bell, Cancels, Waiter
+from completion_relay.clock import Clock
+from completion_relay.limit import ConcurrencyLimit, Pace
+from completion_relay.neighbours import Neighbours
+from completion_relay.weather import Streak
+
+_AFTER_AN_OUTAGE = 8
+"""Calls at once with which a namespace begins anew: everybody else comes back in the same moment."""
+
+
+_SICK_SECONDS = 1.0
+"""For so long a namespace is sick before those who queue are woken for it."""
+
+
+class Guards(Protocol):
+    """Who is told of the namespaces' state."""
+
+    def halted(self, namespace: str, detail: str) -> None:
+        """Nothing of the namespace can be applied until an operator mends it."""
+
+    def resumed(self, namespace: str) -> None:
+        """A namespace that was halted takes events again."""
+
+    def limited(self, namespace: str, calls: int) -> None:
+        """So many calls to the namespace may be under way from now on."""
+
+
+class Ticket(Waiter):
+    """A place in a bulkhead's queue."""
+
+    __slots__ = ("is_admitted",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_admitted = False
+        """Whether it holds a permit by now."""
+
+
+class Bulkhead:
+    """One namespace's: how many calls it may have under way, and who is next."""
+
+    def __init__(
+        self,
+        namespace: str,
+        *,
+        maximum: int,
+        rate: float | None,
+        wait_after: Callable[[int], float],
+        observer: Guards,
+        neighbours: Neighbours,
+        clock: Clock,
+    ) -> None:
+        """Let everybody in, up to the maximum.
+
+        Args:
+            namespace: Its name.
+            maximum: Calls under way at most.
+            rate: Calls a second at most; None: no limit.
+            wait_after: The seconds to wait after so many failed trials, with jitter.
+            observer: Told when it is halted and resumed, and of its limit.
+            neighbours: Told when it is well again.
+            clock: Time.
+        """
+        self.namespace = namespace
+        self.halted: str | None = None
+        """Why it refuses everything; None: it does not."""
+        self.in_flight = 0
+        self.turned_sick = Bell()
+        """Rings when it has been sick for a second: who queues asks itself whether to go on waiting."""
+        self.recoveries = 0
+        """How often a trial succeeded: who waits because of a refusal may go on."""
+        self.recovered = Bell()
+        """Rings each time one does."""
+        self._limit = ConcurrencyLimit(maximum=maximum)
+        self._pace = None if rate is None else Pace(rate)
+        self._wait_after = wait_after
+        self._observer = observer
+        self._neighbours = neighbours
+        self._clock = clock
+        self._queue: OrderedDict[Ticket, None] = OrderedDict()
+        self._streak = Streak()
+        self._is_slow = False
+        self._on_trial_since: float | None = None
+        self._failed_trials = 0
+        self._next_trial = 0.0
+        self._timer: Cancels | None = None
+        self._was_sick = False
+        self._sick_timer: Cancels | None = None
+        self._note_limit()
+
+    @property
+    def is_sick(self) -> bool:
+        """Whether its events wait for longer than those of a healthy namespace.
+
+        Halted, throttled to less than half of its calls, over its rate, or with
+        several events failing and none getting through.
+        """
+        if self._on_trial_since is not None or self._streak.is_long:
+            return True
+        if not self._queue:
+            return False
+        return self._is_slow or (self._pace is not None and self.in_flight < self._limit.calls)
+
+    @property
+    def room(self) -> int:
+        """How many events more would find a permit; 0 where it is sick, whose events only wait."""
+        if self.is_sick:
+            return 0
+        return max(0, self._limit.calls - self.in_flight - len(self._queue))
+
+    def try_enter(self) -> bool:
+        """Take a permit if there is one and nobody waits for it."""
+        if self._queue or not self._has_room():
+            return False
+        self.in_flight += 1
+        return True
+
+    def queue(self) -> Ticket:
+        """Take a place at the end of the queue."""
+        ticket = Ticket()
+        self._queue[ticket] = None
+        self._admit()
+        return ticket
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """Give a place in the queue back, and the permit if it has come to one."""
+        if ticket.is_admitted:
+            self.leave()
+        else:
+            del self._queue[ticket]
+            self._note_health()
+
+    def leave(self) -> None:
+        """Give a permit back: the call is over."""
+        self.in_flight -= 1
+        if self._queue:
+            self._admit()
+
+    def succeeded(self, *, started: float, ended: float) -> None:
+        """A call had a definite answer that another event would have had too.
+
+        Args:
+            started: When it was made.
+            ended: When the answer came.
+        """
+        calls = self._limit.calls
+        self._limit.answered(started=started, ended=ended, in_flight=self.in_flight)
+        if self._limit.calls != calls:
+            self._note_limit()
+        self._streak.answered()
+        if self._on_trial_since is not None and started >= self._on_trial_since:
+            self._end_trial()
+        if self._was_sick:
+            self._note_health()
+
+    def failed(self, event: Hashable, *, started: float) -> None:
+        """A call for an event, made at `started`, had no definite answer."""
+        self._streak.failed(event)
+        if self._on_trial_since is not None:
+            self._put_on_trial(started)
+        self._note_health()
+
+    def throttled(self, *, started: float) -> None:
+        """A call made at `started` was refused for there being too many, or had no answer in time."""
+        was_one = self._limit.calls == 1
+        if self._on_trial_since is not None:
+            self._put_on_trial(started)
+        elif self._limit.refused(started=started, now=self._clock.monotonic()):
+            self._note_limit()
+            if was_one:
+                self._put_on_trial(started)
+        self._note_health()
+
+    def refused_all(self, detail: str, *, started: float) -> None:
+        """A call made at `started` was refused as every other would have been: halt the namespace."""
+        if self.halted is None:
+            self._observer.halted(self.namespace, detail)
+        self.halted = detail
+        self._put_on_trial(started)
+        self._note_health()
+
+    def start_small(self) -> None:
+        """Begin anew with few calls: the cluster is away, and all will come back at once."""
+        self._limit.restart(_AFTER_AN_OUTAGE, now=self._clock.monotonic())
+        self._note_limit()
+
+    def _has_room(self) -> bool:
+        if self._on_trial_since is not None:
+            return not self.in_flight and self._clock.monotonic() >= self._next_trial
+        if self.in_flight >= self._limit.calls:
+            return False
+        if self._pace is None:
+            return True
+        seconds = self._pace.wait(self._clock.monotonic())
+        if seconds:
+            self._come_back_in(seconds)
+        return not seconds
+
+    def _admit(self) -> None:
+        while self._queue and self._has_room():
+            ticket, _ = self._queue.popitem(last=False)
+            self.in_flight += 1
+            ticket.is_admitted = True
+            ticket.wake()
+        if self._queue and self._on_trial_since is not None and not self.in_flight:
+            self._come_back_in(self._next_trial - self._clock.monotonic())
+        self._note_health()
+
+    def _come_back_in(self, seconds: float) -> None:
+        if self._timer is None:
+            self._timer = self._clock.timer(max(0.0, seconds), self._come_back)
+
+    def _come_back(self) -> None:
+        self._timer = None
+        self._admit()
+
+    def _put_on_trial(self, started: float) -> None:
+        now = self._clock.monotonic()
+        if self._on_trial_since is None:
+            self._on_trial_since = now
+        elif started < self._on_trial_since:
+            return  # made before the trials began: no trial of its own
+        self._failed_trials += 1
+        self._next_trial = now + self._wait_after(self._failed_trials)
+
+    def _end_trial(self) -> None:
+        self._on_trial_since = None
+        self._failed_trials = 0
+        if self.halted is not None:
+            self.halted = None
+            self._observer.resumed(self.namespace)
+        self.recoveries += 1
+        self.recovered.ring()
+
+    def _note_limit(self) -> None:
+        limit = self._limit
+        self._observer.limited(self.namespace, limit.calls)
+        # Slow below a half, and until three quarters: or one call more or less would turn it.
+        self._is_slow = (
+            4 * limit.calls < 3 * limit.maximum
+            if self._is_slow
+            else 2 * limit.calls < limit.maximum
+        )
+
+    def _note_health(self) -> None:
+        is_sick = self.is_sick
+        if is_sick == self._was_sick:
+            return
+        self._was_sick = is_sick
+        if is_sick:
+            # Not at once: a namespace at the edge turns many times, and thousands may queue.
+            self._sick_timer = self._clock.timer(_SICK_SECONDS, self.turned_sick.ring)
+        else:
+            if self._sick_timer is not None:
+                self._sick_timer.cancel()
+            self._neighbours.relief.ring()

@@ -1,0 +1,1 @@
+"""Room `cli`: the commands, and where everything is put together. Touches all rooms."""

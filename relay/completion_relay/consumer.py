@@ -1,0 +1,293 @@
+"""Room `consumer`: poll, pause, rebalance. Touches aiokafka.
+
+aiokafka 0.14 has traps that lose events (facts C); each is handled where its
+comment stands. Its rebalances are eager: every one takes all partitions away,
+forgets pauses and starts again from the committed offsets. What is committed is
+the journal's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka.errors import InvalidSessionTimeoutError, KafkaError, NoOffsetForPartitionError
+from aiokafka.structs import TopicPartition
+
+from completion_relay.assigned import Assigned
+from completion_relay.clock import Clock
+from completion_relay.first_of import first_of
+from completion_relay.intake import ENOUGH, Intake
+from completion_relay.journal import close_journals
+from completion_relay.lag import Lag
+from completion_relay.load import ConfigurationError
+from completion_relay.membership import end_member, new_member
+from completion_relay.observe import Observer
+from completion_relay.pipeline import Pipeline
+from completion_relay.settings import KafkaSettings, RelaySettings, TopicSettings
+from completion_relay.takeover import Takeover
+from completion_relay.work import Workshop
+
+_POLL_MS = 200
+_BUSY_SECONDS = 0.005
+_POLL_AT_LEAST_SECONDS = 0.5
+"""A member that does not poll is thrown out, and never learns that it was (facts C)."""
+_REJOIN_SECONDS = 1.0
+
+
+class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
+    """One member of the group: what it was given, in lanes, and how far it may commit."""
+
+    def __init__(
+        self,
+        options: dict[str, Any],
+        *,
+        topics: TopicSettings,
+        kafka: KafkaSettings,
+        relay: RelaySettings,
+        pipeline: Pipeline,
+        is_away: Callable[[], bool],
+        room: Callable[[], int],
+        observer: Observer,
+        clock: Clock,
+    ) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            options: What aiokafka takes to connect.
+            topics: Of the completion events, and of those that are parked.
+            kafka: Group and time-outs.
+            relay: Window and waits.
+            pipeline: What a record goes through.
+            is_away: Whether Temporal is away as a whole: then no records are taken.
+            room: Returns how many calls more Temporal may be given now.
+            observer: Told of what happens.
+            clock: Time.
+        """
+        self._options = options
+        self._kafka = kafka
+        self._topics = topics
+        self._relay = relay
+        self._is_away = is_away
+        self._observer = observer
+        self._clock = clock
+        self._workshop = Workshop(pipeline, topics, relay, observer, clock)
+        self._intake = Intake(self._workshop, room=room, on_error=self._end, clock=clock)
+        self._takeover = Takeover(
+            options,
+            topics=topics,
+            kafka=kafka,
+            relay=relay,
+            observer=observer,
+            lost=self._end,
+            clock=clock,
+        )
+        self._lag = Lag(
+            observer,
+            clock,
+            stuck_after=relay.stuck_after,
+            parked=topics.parked,
+            assigned=self._held,
+            end_of=self._end_of,
+        )
+        self._consumer: AIOKafkaConsumer = None
+        self._assigned: dict[TopicPartition, Assigned] = {}
+        self._over: asyncio.Future[None]
+        """Raises when the membership has to end: a partition was lost, or could not be taken."""
+        self._giving_up: asyncio.Task[bool] | None = None
+        self._is_taking = False
+        self._polled_at = 0.0
+        self._epoch = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Be a member of the group until `stop` is set; then drain, commit and leave.
+
+        Whatever aiokafka comes across ends the membership and begins a new one,
+        from the committed offsets: it may have advanced one partition's position
+        before another raised, and then drops the first one's records (facts C,
+        simulated); and some errors of the group leave it waiting for ever.
+
+        Raises:
+            ConfigurationError: the broker refuses a setting for good.
+        """
+        while not stop.is_set():
+            try:
+                await self._be_member(stop)
+            except InvalidSessionTimeoutError:
+                raise ConfigurationError(
+                    f"setting kafka.session_timeout_ms = {self._kafka.session_timeout_ms}: the "
+                    "broker refuses it: give one between its group.min.session.timeout.ms and "
+                    "group.max.session.timeout.ms (6000 and 1800000 by default)"
+                ) from None
+            except (KafkaError, TimeoutError, ValueError, AssertionError) as error:
+                # ValueError and AssertionError: what aiokafka raises for bytes that
+                # it cannot read, and for its own state.
+                self._observer.problem("poll", f"{type(error).__name__}: {error}")
+                await first_of(stop.wait(), self._clock.sleep(_REJOIN_SECONDS))
+
+    async def _be_member(self, stop: asyncio.Event) -> None:
+        self._observer.problem("group", "joining: no partitions assigned yet")
+        self._consumer = new_member(
+            self._options, self._kafka, max_message_bytes=self._relay.max_message_bytes
+        )
+        self._over = asyncio.get_running_loop().create_future()
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await first_of(stop.wait(), self._consumer.start())
+            if not stop.is_set():
+                # Together: the same member has the partitions of one number.
+                both = [self._topics.completions, self._topics.parked]
+                self._consumer.subscribe(both, listener=self)
+            while not stop.is_set():
+                await self._poll(stopping)
+        finally:
+            # `stop()` of aiokafka only leaves, and never calls the listener (facts C).
+            stopping.cancel()
+            if not self._over.cancel() and not self._over.cancelled():
+                self._over.exception()  # or asyncio complains that nobody asked for it
+            self._observer.stage("draining", lanes=len(self._intake.lanes))
+            drained = await self._give_up()
+            self._observer.stage("drained", complete=drained)
+            await end_member(self._consumer)
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Take the partitions, and read each from where the group had come.
+
+        aiokafka logs and swallows what a listener raises: it ends the membership instead.
+        """
+        self._epoch += 1
+        over, self._is_taking = self._over, True
+        try:
+            taken = await self._takeover.take(self._consumer, assigned, epoch=self._epoch)
+        except Exception as error:  # noqa: BLE001 - swallowed, it would leave a member that does nothing
+            if not over.done():
+                over.set_exception(error)
+            return
+        finally:
+            self._is_taking = False
+        if over.done():
+            # The membership has ended meanwhile, and has given up what it knew of.
+            await close_journals(held.journal for held in taken.values())
+            return
+        self._assigned = taken
+        self._workshop.open()
+        self._observer.well("group")
+        numbers = sorted(tp.partition for tp in assigned if tp.topic == self._topics.completions)
+        self._observer.stage("assigned", partitions=numbers)
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Decide what is under way as far as time allows, commit, and give up the rest."""
+        if revoked:  # it is called before the first assignment too
+            self._observer.problem("group", "rebalancing: partitions are being shared out anew")
+            await self._give_up()
+
+    async def _give_up(self) -> bool:
+        """Decide what is under way as far as time allows, and write it; False if some is left."""
+        if self._giving_up is None or self._giving_up.done():
+            assigned, self._assigned = self._assigned, {}
+            self._intake.forget()
+            self._giving_up = asyncio.create_task(self._give_back(assigned))
+        # A stop during a rebalance waits for the same one; and neither of them cuts it short:
+        # what is decided would not be written, and the producers would stay.
+        return await asyncio.shield(self._giving_up)
+
+    async def _give_back(self, assigned: dict[TopicPartition, Assigned]) -> bool:
+        self._workshop.close()
+        drained = await self._intake.lanes.drain(self._relay.drain_timeout)
+        await close_journals(held.journal for held in assigned.values())
+        return drained
+
+    def _held(self) -> list[Assigned]:
+        return list(self._assigned.values())
+
+    def _end_of(self, partition: TopicPartition) -> int | None:
+        end: int | None = self._consumer.highwater(partition)
+        return end
+
+    def _end(self, error: BaseException) -> None:
+        if not self._over.done():
+            self._over.set_exception(error)
+
+    async def _poll(self, stopping: asyncio.Task[Any]) -> None:
+        is_late = self._clock.monotonic() - self._polled_at > _POLL_AT_LEAST_SECONDS
+        if self._intake.has_enough and not is_late:
+            await asyncio.wait({stopping, self._over}, timeout=_BUSY_SECONDS)
+            if self._over.done():
+                self._over.result()
+            self._look_after()
+            return
+        self._pause_and_resume()
+        self._polled_at = self._clock.monotonic()
+        # Also with all partitions paused or none assigned: a member that does not
+        # poll stalls the group. getmany() ignores its time-out while there is no
+        # assignment (both facts C), hence one of our own.
+        patience = (self._kafka.rebalance_timeout_ms + 2 * self._kafka.session_timeout_ms) / 1_000
+        assigned = self._assigned
+        polling = asyncio.ensure_future(
+            self._consumer.getmany(timeout_ms=_POLL_MS, max_records=ENOUGH)
+        )
+        try:
+            await asyncio.wait(
+                {polling, stopping, self._over},
+                timeout=patience,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if self._over.done():
+                self._over.result()
+            if stopping.done():
+                return
+            if not polling.done():
+                if self._is_taking:
+                    return  # which may take long where much is parked, and has bounds of its own
+                raise TimeoutError(f"no answer to a poll for {patience:g} s")
+            batches = polling.result()
+        except NoOffsetForPartitionError:
+            # The position is ours to set, and the listener has not come to it yet.
+            self._rewind()
+            return
+        finally:
+            polling.cancel()
+        self._observer.well("poll")
+        if self._assigned is not assigned:
+            # aiokafka begins to fetch before the listener has come to the position:
+            # what came of that is older than the takeover.
+            self._rewind()
+            return
+        for partition, records in batches.items():
+            held = self._assigned.get(partition)
+            if held is not None:  # else whoever has the partition next gets them
+                self._intake.take(held, records)
+        self._look_after()
+
+    def _look_after(self) -> None:
+        self._intake.begin()
+        self._crowd()
+        self._lag.look()
+
+    def _rewind(self) -> None:
+        # A getmany() that raised may have dropped another partition's records
+        # after moving its position (facts C, simulated).
+        self._intake.forget()
+        for partition, held in self._assigned.items():
+            held.fetched.clear()
+            self._consumer.seek(partition, held.ledger.next_offset)
+
+    def _pause_and_resume(self) -> None:
+        assigned = self._consumer.assignment() & self._assigned.keys()
+        full = {partition for partition in assigned if self._assigned[partition].ledger.is_full}
+        # At every poll, because aiokafka forgets pauses when it rebalances.
+        stop = assigned if self._is_away() or self._intake.has_enough else full
+        paused = self._consumer.paused()
+        if stop - paused:
+            self._consumer.pause(*(stop - paused))
+        if paused - stop:
+            self._consumer.resume(*(paused - stop))
+
+    def _crowd(self) -> None:
+        full = 0
+        for held in self._assigned.values():
+            full += held.ledger.is_full
+            held.crowd(is_crowded=held.ledger.is_full)
+        self._observer.metrics.paused.labels("window full").set(full)

@@ -1,0 +1,56 @@
+"""Room `dead_letter`: the record for the dead-letter topic. Core: touches nothing.
+
+Value, key and headers of the original stay untouched; what is known of the
+failure goes into further headers (contract section 7).
+"""
+
+from __future__ import annotations
+
+from completion_relay.decision import Decision, Delivery
+from completion_schemas.events import UnixNanos
+from completion_schemas.record import KafkaRecord
+from completion_schemas.times import nanos_rfc3339
+
+PREFIX = "completion-dlq-"
+_ORIGIN = ("topic", "partition", "offset", "timestamp", "first-failed-at")
+_MAX_DETAIL_BYTES = 4_096
+"""An error text may quote much; the dead-letter topic has room for a bounded header."""
+
+
+def dead_letter(
+    delivery: Delivery, decision: Decision, *, group: str, relay_id: str, now: UnixNanos
+) -> KafkaRecord:
+    """Return the record to write to the dead-letter topic.
+
+    A record that was dead-lettered before keeps where it first came from and
+    when it first failed; what is said of the failure is that of the last one.
+    """
+    kept: list[tuple[str, bytes | None]] = []
+    first: dict[str, bytes] = {}
+    for name, value in delivery.record.headers:
+        if not name.startswith(PREFIX):
+            kept.append((name, value))
+        elif value is not None:
+            first.setdefault(name.removeprefix(PREFIX), value)
+    at = nanos_rfc3339(now)
+    failure = {
+        "reason": str(decision.reason),
+        "detail": decision.detail.encode()[:_MAX_DETAIL_BYTES].decode("utf-8", "ignore"),
+        "stage": decision.stage,
+        "topic": delivery.topic,
+        "partition": str(delivery.partition),
+        "offset": str(delivery.offset),
+        "timestamp": str(delivery.timestamp_ms),
+        "consumer-group": group,
+        "tries": str(decision.tries),
+        "first-failed-at": at,
+        "last-failed-at": at,
+        "relay-id": relay_id,
+    }
+    added = {name: text.encode() for name, text in failure.items()}
+    added.update({name: first[name] for name in _ORIGIN if name in first})
+    return KafkaRecord(
+        delivery.record.key,
+        delivery.record.value,
+        (*kept, *((PREFIX + name, value) for name, value in added.items())),
+    )

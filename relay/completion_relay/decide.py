@@ -1,0 +1,294 @@
+"""Room `pipeline`: one event's way to its final outcome at Temporal.
+
+The loop of tries: send, judge the answer, and look, wait or give in as the
+verdict says. An ambiguous answer is followed by another try until one is
+definite (invariant 5). How it waits is `waiting.py`'s. Touches completer, triage
+and the clock, as `Means`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import overload
+
+from completion_relay.bell import Bell
+from completion_relay.decision import Decision, Former, Park
+from completion_relay.evidence import Decided, Pending
+from completion_relay.identity import RecordMark
+from completion_relay.instead import callee_canceled, limited_payloads, too_large
+from completion_relay.looking import Looking
+from completion_relay.means import Means
+from completion_relay.verdict import (
+    NAMESPACE_NOT_FOUND,
+    Answer,
+    Applied,
+    DeadLetter,
+    Doubt,
+    Halt,
+    Look,
+    ReportAsFailed,
+    Retry,
+    Sign,
+    Status,
+    Tried,
+    judge,
+    sign_of,
+)
+from completion_relay.waiting import Waiting
+from completion_schemas.dispositions import DeadLetterReason, Disposition
+from completion_schemas.events import CompletionEvent, Heartbeat, Outcome
+
+_PROOFS = 3
+"""How often in a row a refused call must be followed by a look that finds the activity pending before
+the event is given up: a server that comes back may read a moment before it writes."""
+
+_FRESH = Former()
+
+
+@overload
+async def decide(
+    means: Means, event: CompletionEvent, namespace: str, mark: RecordMark
+) -> Decision: ...
+@overload
+async def decide(
+    means: Means,
+    event: CompletionEvent,
+    namespace: str,
+    mark: RecordMark,
+    *,
+    crowded: Bell,
+    former: Former = ...,
+) -> Decision | Park: ...
+async def decide(
+    means: Means,
+    event: CompletionEvent,
+    namespace: str,
+    mark: RecordMark,
+    *,
+    crowded: Bell | None = None,
+    former: Former = _FRESH,
+) -> Decision | Park:
+    """Return the event's final outcome, however long it takes, or that it should wait elsewhere.
+
+    Args:
+        means: What to work with; of the event's cluster.
+        event: What to apply.
+        namespace: Where.
+        mark: The record's mark.
+        crowded: Set while there is no room for further records of the event's partition: an event
+            that waits then gives in. None: it never does.
+        former: What a parked record brings along.
+    """
+    waiting = Waiting(means, namespace, mark, crowded=crowded, former=former)
+    return await _Way(means, event, namespace, mark, waiting).go()
+
+
+class _Way:
+    """One event on its way: what has been tried and said so far."""
+
+    def __init__(
+        self,
+        means: Means,
+        event: CompletionEvent,
+        namespace: str,
+        mark: RecordMark,
+        waiting: Waiting,
+    ) -> None:
+        self._means = means
+        self._event = event
+        self._namespace = namespace
+        self._mark = mark
+        self._bulkhead = means.bulkheads[namespace]
+        self._waiting = waiting
+        self._outcome: Outcome = event.outcome
+        self._note = ""
+        self._refused: DeadLetter | None = None
+        """What is said in the end although Temporal took the failure sent instead."""
+        self._proofs = 0
+        """Refusals in a row that were the event's own."""
+
+    async def go(self) -> Decision | Park:
+        payloads = limited_payloads(self._outcome)
+        if payloads is not None:
+            size = payloads.ByteSize()
+            if self._means.gate.is_closed:  # the limit may have to be asked for
+                park = await self._waiting.for_the_gate()
+                if park is not None:
+                    return park
+            limit = await self._means.completer.blob_limit(self._namespace)
+            if size > limit:
+                refused = self._too_large(
+                    f"{size} bytes; namespace {self._namespace} takes {limit} "
+                    "(limit.blobSize.error)"
+                )
+                if refused is not None:
+                    return refused
+        while True:
+            decision = await self._try()
+            if isinstance(decision, Park):
+                return decision
+            if decision is not None:
+                return self._final(decision)
+
+    async def _try(self) -> Decision | Park | None:
+        if not self._event.activity.task_token:
+            # By ids Temporal checks neither attempt nor start, and a failure
+            # delivered twice burns two attempts (seen on server 1.32.0).
+            found = await self._look(until_pending=True)
+            if not isinstance(found, Pending):
+                return found
+        means, bulkhead = self._means, self._bulkhead
+        if means.gate.is_closed or not bulkhead.try_enter():
+            park = await self._waiting.for_a_permit()
+            if park is not None:
+                return park
+        waiting, monotonic = self._waiting, means.clock.monotonic
+        waiting.tries += 1
+        started = monotonic()
+        try:
+            answer = await means.completer.send(
+                self._namespace, self._event.activity, self._outcome, str(self._mark)
+            )
+            ended = monotonic()
+            means.observer.called(self._event.type, answer, ended - started)
+            sign = sign_of(answer)
+            if sign is Sign.HALTED and await self._is_of_a_lost_namespace(answer):
+                sign = Sign.WELL
+            waiting.heard(answer, sign, started=started, ended=ended)
+        finally:
+            bulkhead.leave()
+        return await self._act_on(answer, sign)
+
+    async def _act_on(self, answer: Answer, sign: Sign) -> Decision | Park | None:
+        verdict = judge(answer, outcome=self._outcome.type, tried=self._tried)
+        match verdict:
+            case Applied():
+                asks = answer.cancel_requested or answer.paused or answer.reset
+                return self._decision(Disposition.APPLIED, "", signal=answer if asks else None)
+            case Look():
+                found = await self._look(until_pending=False)
+                if isinstance(found, Pending):
+                    # Only weather with the deadline passed comes to a pending activity.
+                    return self._decision(
+                        Disposition.EXPIRED,
+                        f"the deadline has passed; the last answer was {answer.status}",
+                    )
+                return found
+            case ReportAsFailed():
+                self._note = f"reported as failed (CalleeCanceled), for {answer.message}"
+                self._outcome = callee_canceled()
+                return None
+            case DeadLetter(DeadLetterReason.TOO_LARGE, detail) if self._refused is None:
+                return self._too_large(detail)
+            case DeadLetter():
+                return self._dead_letter(verdict)
+            case Halt() if sign is Sign.WELL:
+                return self._decision(
+                    Disposition.UNKNOWN,
+                    f"namespace {self._namespace} is there, but the token is of one that is not "
+                    "(any more)",
+                )
+            case Halt():
+                return None  # the bulkhead tells whose turn it is to try
+            case Doubt():
+                return await self._doubted(answer)
+            case Retry():
+                self._proofs = 0
+                return await self._waiting.after(answer)
+
+    def _tried(self) -> Tried:
+        return Tried(
+            tries=self._waiting.tries,
+            refused_for=self._waiting.refused_for(),
+            budget=self._means.patience.retry_budget,
+            deadline_passed=self._deadline_has_passed(),
+        )
+
+    async def _doubted(self, answer: Answer) -> Decision | Park | None:
+        """Give the event up if nothing but itself is refused: its workflow's shard answers."""
+        found = await self._looking().once()
+        if isinstance(found, Park):
+            return found
+        if isinstance(found, Decided):
+            return self._decision(found.disposition, found.detail)
+        self._proofs = self._proofs + 1 if isinstance(found, Pending) else 0
+        # With several failing and none getting through it is the namespace: a
+        # database that reads and cannot write must not drain the topic.
+        if self._proofs >= _PROOFS and not self._bulkhead.is_sick:
+            return self._dead_letter(
+                DeadLetter(
+                    DeadLetterReason.EXHAUSTED,
+                    f"refused for {self._waiting.refused_for():.0f} s, at last with "
+                    f"{answer.status}: {answer.message}; the activity is pending, and its workflow "
+                    "can be described",
+                )
+            )
+        return await self._waiting.after(answer)
+
+    async def _is_of_a_lost_namespace(self, answer: Answer) -> bool:
+        # A token names its namespace by id: one of a namespace that was made anew,
+        # or of another cluster, is answered as if the request's were missing
+        # (facts A), and may not halt it.
+        if not self._event.activity.task_token or NAMESPACE_NOT_FOUND not in answer.details:
+            return False
+        described = await self._means.completer.describe_namespace(self._namespace)
+        return described.status is Status.OK
+
+    def _too_large(self, detail: str) -> Decision | None:
+        """Fail the waiting activity instead; a heartbeat decides nothing and fails nothing."""
+        verdict = DeadLetter(DeadLetterReason.TOO_LARGE, detail)
+        if isinstance(self._outcome, Heartbeat):
+            return self._dead_letter(verdict)
+        self._refused = verdict
+        self._outcome = too_large(self._event.type, detail)
+        return None
+
+    async def _look(self, *, until_pending: bool) -> Decision | Park | Pending:
+        found = await self._looking().until_known(
+            until_pending=until_pending, deadline_passed=self._deadline_has_passed
+        )
+        match found:
+            case Decided(disposition, detail):
+                return self._decision(disposition, detail)
+            case DeadLetter():
+                return self._dead_letter(found)
+            case _:
+                return found
+
+    def _looking(self) -> Looking:
+        return Looking(self._means, self._event, self._namespace, self._mark, self._waiting)
+
+    def _deadline_has_passed(self) -> bool:
+        expires_at = self._event.expires_at
+        return expires_at is not None and expires_at < self._means.clock.now()
+
+    def _decision(
+        self, disposition: Disposition, detail: str, *, signal: Answer | None = None
+    ) -> Decision:
+        return Decision(
+            disposition=disposition,
+            detail=detail,
+            tries=self._waiting.tries,
+            rpc_status=self._waiting.status,
+            signal=signal,
+        )
+
+    def _dead_letter(self, verdict: DeadLetter) -> Decision:
+        return Decision.dead_letter(
+            verdict, stage="complete", tries=self._waiting.tries, status=self._waiting.status
+        )
+
+    def _final(self, decision: Decision) -> Decision:
+        if self._refused is not None and decision.disposition in (
+            Disposition.APPLIED,
+            Disposition.DUPLICATE,
+        ):
+            return self._dead_letter(self._refused)
+        detail = "; ".join(part for part in (decision.detail, self._note) if part)
+        if (
+            isinstance(self._event.outcome, Heartbeat)
+            and decision.disposition is Disposition.CONFLICT
+        ):
+            # A heartbeat decides nothing: what ended the activity overtook it.
+            return self._decision(Disposition.COALESCED, detail)
+        return dataclasses.replace(decision, detail=detail) if self._note else decision

@@ -1,0 +1,106 @@
+"""Room `observe`: how far behind each partition of this member is. Touches prometheus-client.
+
+Collected when somebody asks: setting four gauges a partition at every poll would
+cost as much as an event does, and a partition that went would keep its last value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+
+from aiokafka.structs import TopicPartition
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from completion_relay.assigned import Assigned
+from completion_relay.clock import Clock
+from completion_relay.observe import Observer
+
+_EVERY_SECONDS = 0.25
+"""How often at most it is looked for what is stuck."""
+
+_LABELS = ("topic", "partition")
+
+
+class Lag(Collector):
+    """The gauges of the assigned partitions, and what of them is stuck."""
+
+    def __init__(
+        self,
+        observer: Observer,
+        clock: Clock,
+        *,
+        stuck_after: float,
+        parked: str,
+        assigned: Callable[[], Collection[Assigned]],
+        end_of: Callable[[TopicPartition], int | None],
+    ) -> None:
+        """Measure nothing yet.
+
+        Args:
+            observer: Has the registry, and is told what is stuck.
+            clock: Time.
+            stuck_after: Seconds for which one record may be undecided.
+            parked: The topic of the parked events.
+            assigned: Returns the partitions of this member.
+            end_of: Returns the offset of a partition's next record; None: not known.
+        """
+        self._observer = observer
+        self._clock = clock
+        self._stuck_after = stuck_after
+        self._parked = parked
+        self._assigned = assigned
+        self._end_of = end_of
+        self._next = 0.0
+        observer.metrics.registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what /metrics shows."""
+        uncommitted = GaugeMetricFamily(
+            "completion_relay_uncommitted", "Records received and not decided.", labels=_LABELS
+        )
+        age = GaugeMetricFamily(
+            "completion_relay_uncommitted_age_seconds",
+            "Age of the oldest record received and not decided.",
+            labels=_LABELS,
+        )
+        lag = GaugeMetricFamily(
+            "completion_relay_consumer_lag",
+            "Records between the committed offset and the end of the partition.",
+            labels=_LABELS,
+        )
+        parked = GaugeMetricFamily(
+            "completion_relay_parked_waiting",
+            "Events of the partition that are parked and not decided.",
+            labels=_LABELS,
+        )
+        now = self._clock.monotonic()
+        for held in self._assigned():
+            labels = (held.partition.topic, str(held.partition.partition))
+            uncommitted.add_metric(labels, held.ledger.undecided)
+            age.add_metric(labels, held.age(now))
+            if held.partition.topic == self._parked:
+                # The events' own partition shares the order: it would count them twice.
+                parked.add_metric(labels, len(held.order))
+            end = self._end_of(held.partition)
+            if end is not None:
+                oldest = held.ledger.oldest_undecided
+                first = held.ledger.next_offset if oldest is None else oldest
+                lag.add_metric(labels, max(0, end - first))
+        yield from (uncommitted, age, lag, parked)
+
+    def look(self) -> None:
+        """Tell the observer what is stuck, unless it was told a moment ago."""
+        now = self._clock.monotonic()
+        if now < self._next:
+            return
+        self._next = now + _EVERY_SECONDS
+        stuck = [
+            f"{held.partition.partition}/{held.ledger.oldest_undecided} for {held.age(now):.0f} s"
+            for held in self._assigned()
+            if held.age(now) > self._stuck_after
+        ]
+        if stuck:
+            self._observer.problem("stuck", f"undecided (partition/offset): {', '.join(stuck)}")
+        else:
+            self._observer.well("stuck")

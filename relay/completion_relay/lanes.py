@@ -1,0 +1,103 @@
+"""Room `pipeline`: events of one activity in order, different activities side by side.
+
+A lane is a queue with one task that works it off and goes away when it is
+empty. Touches asyncio and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable
+from functools import partial
+
+Work = Callable[["Lane"], Awaitable[None]]
+"""Given its lane. Must not raise: what cannot be done now is waited for."""
+
+
+class Lane:
+    """What waits behind the work that is under way."""
+
+    __slots__ = ("_waiting", "is_begun")
+
+    def __init__(self, work: Work) -> None:
+        self._waiting = deque([work])
+        self.is_begun = False
+        """Whether the event loop has come to it."""
+
+    def __len__(self) -> int:
+        """How much waits."""
+        return len(self._waiting)
+
+    def append(self, work: Work) -> None:
+        """Add work to the end."""
+        self._waiting.append(work)
+
+    async def work_off(self) -> None:
+        """Do one after the other until nothing waits."""
+        while self._waiting:
+            await self._waiting.popleft()(self)
+
+
+class Lanes:
+    """Work in order within a lane, lanes side by side."""
+
+    def __init__(self, on_end: Callable[[], None] = lambda: None) -> None:
+        """Begin nothing.
+
+        Args:
+            on_end: Called each time a lane has ended.
+        """
+        self._lanes: dict[Hashable, Lane] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._on_end = on_end
+        self.starting = 0
+        """Lanes that have work and have not begun it: the event loop has not come to them."""
+
+    def __len__(self) -> int:
+        """How many lanes are at work."""
+        return len(self._tasks)
+
+    def submit(self, key: Hashable, work: Work) -> bool:
+        """Add work to the end of a lane; True where it is the first there."""
+        lane = self._lanes.get(key)
+        if lane is not None:
+            lane.append(work)
+            return False
+        lane = self._lanes[key] = Lane(work)
+        task = asyncio.create_task(self._work_off(key, lane))
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._ended, key, lane))
+        self.starting += 1
+        return True
+
+    def _ended(self, key: Hashable, lane: Lane, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not lane.is_begun:  # cancelled before its first step: nothing of it has run
+            self.starting -= 1
+            del self._lanes[key]
+        self._on_end()
+
+    async def _work_off(self, key: Hashable, lane: Lane) -> None:
+        self.starting -= 1
+        lane.is_begun = True
+        try:
+            await lane.work_off()
+        finally:
+            del self._lanes[key]
+
+    async def drain(self, within: float) -> bool:
+        """Wait until all lanes are empty; False if some are not after `within` seconds.
+
+        The lanes that are not empty are cancelled: what they held is not
+        settled, so it is delivered again.
+        """
+        tasks = set(self._tasks)
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=within)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+            return not late
+        return True

@@ -1,0 +1,209 @@
+"""Room `ledger`: what of a partition is received, settled and may be committed. Core: touches nothing.
+
+One ledger per partition and assignment: after a rebalance the partition may
+come back with a new ledger, and what was received under the old one settles
+into the void (the epoch tells). Offsets here are those of records; the +1 that
+Kafka's commit wants happens once, at the commit (invariant 2). Offsets have
+gaps: read_committed hides control and aborted records.
+
+All is told by three things: the undecided records in their order, the last
+record received, and what a former owner settled beyond that one. Everything
+between that is not undecided is settled or is never delivered.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator
+from enum import Enum, auto
+from typing import NamedTuple
+
+from completion_relay.offset_map import encode, longest, weight
+
+INTAKE_LIMIT = 3_000
+"""Characters of metadata at which a partition takes no more records.
+
+What a poll brings along beyond that (up to 250 records; 500 would do) must still
+fit into the 4,096 that Kafka takes. It does where these records are less than 2,000
+offsets apart: at most 250 runs of 2 bytes and as many holes of one byte, in Base64.
+"""
+
+
+class Receipt(Enum):
+    """What is to be done with a delivered record."""
+
+    NEW = auto()
+    """To be decided, then settled."""
+    SETTLED_BEFORE = auto()
+    """Settled by a former owner of the partition: nothing, it must not be decided again."""
+    REFETCHED = auto()
+    """Delivered before in this assignment: the offsets were reset, this may be another record."""
+
+
+class Position(NamedTuple):
+    """How far a partition is settled."""
+
+    offset: int
+    """The last record of those that are settled without a hole; the commit is of `offset + 1`."""
+    metadata: str
+    """What is settled ahead of that, for the commit of `offset + 1` (`offset_map.decode`)."""
+
+
+class _Undecided(NamedTuple):
+    previous: int
+    """The offset of the record that was received before this one."""
+    number: int
+    """How many records were received before."""
+    weight: int
+    """What those may take in the metadata, in sum."""
+    at: float
+    """When it was received."""
+
+
+class PartitionLedger:
+    """One partition during one assignment."""
+
+    def __init__(
+        self, *, epoch: int, window: int, begin: int, settled_ahead: Iterable[range] = ()
+    ) -> None:
+        """Start with nothing received.
+
+        Args:
+            epoch: Which assignment this is; grows with each.
+            window: How many records, from the first undecided one on, may be received
+                before the partition is full.
+            begin: The offset that the partition is read from: the committed one, or
+                the partition's first where that is gone or was never written.
+            settled_ahead: What is settled from there on: `offset_map.decode` of the
+                committed offset and its metadata.
+        """
+        self.epoch = epoch
+        self._window = window
+        self._undecided: OrderedDict[int, _Undecided] = OrderedDict()
+        """In order of offsets; the first one is found in constant time, unlike in a dict."""
+        self._received = 0
+        self._weight = 0
+        self._received_through = begin - 1
+        self._settled_ahead = deque(settled_ahead)
+        """By a former owner; ranges that end before the last received record are gone."""
+        self._inherited_through = (
+            self._settled_ahead[-1].stop - 1 if self._settled_ahead else begin - 1
+        )
+        self._position: Position | None = None
+        self._has_moved = False
+
+    def receive(self, offset: int, *, at: float) -> Receipt:
+        """Take note of a delivered record.
+
+        Kafka delivers a partition's records in order, so all that is not beyond
+        the last one has been seen.
+
+        Args:
+            offset: Of the record.
+            at: When it was received, seconds on any clock.
+        """
+        previous = self._received_through
+        if offset <= previous:
+            return Receipt.REFETCHED
+        number, weight_before = self._received, self._weight
+        self._received_through = offset
+        self._received += 1
+        self._weight += weight(offset - previous)
+        ahead = self._settled_ahead
+        while ahead and ahead[0].stop <= offset:
+            ahead.popleft()
+        if ahead and offset in ahead[0]:
+            self._has_moved = True
+            return Receipt.SETTLED_BEFORE
+        self._undecided[offset] = _Undecided(previous, number, weight_before, at)
+        return Receipt.NEW
+
+    def settle(self, offset: int) -> None:
+        """Take note that a received record has its final outcome.
+
+        That outcome must be durable before, or together with, any position that
+        is asked for from now on (invariant 1).
+
+        Raises:
+            ValueError: the record was not received, or is settled already.
+        """
+        if self._undecided.pop(offset, None) is None:
+            raise ValueError(f"offset {offset} is not undecided in this ledger")
+        self._has_moved = True
+
+    def position(self) -> Position | None:
+        """What to commit now; None: nothing was settled since the assignment.
+
+        Never moves back. The same object until more is settled, and only then
+        is anything encoded; that takes time by the undecided records, not by the
+        received ones.
+        """
+        if self._has_moved:
+            prefix = self._prefix
+            self._position = Position(prefix, encode(prefix + 1, self._settled_beyond_a_hole()))
+            self._has_moved = False
+        return self._position
+
+    @property
+    def undecided(self) -> int:
+        """How many received records are not settled."""
+        return len(self._undecided)
+
+    @property
+    def oldest_undecided(self) -> int | None:
+        """The first received record that is not settled; None: all are."""
+        return next(iter(self._undecided), None)
+
+    @property
+    def oldest_undecided_since(self) -> float | None:
+        """When that record was received; None: all are settled."""
+        first = self._first
+        return None if first is None else first.at
+
+    @property
+    def is_full(self) -> bool:
+        """Whether to take no more records for now.
+
+        Full is a used up window, settled records behind an open one included; or
+        metadata that could grow beyond `INTAKE_LIMIT` if just the wrong ones of
+        these were settled. The latter does not stop records that a former owner
+        had received as well: its map has their place. Never full without an
+        undecided record, so there is always one whose decision makes room.
+        """
+        first = self._first
+        if first is None:
+            return False
+        if self._received - first.number >= self._window:
+            return True
+        if self._received_through < self._inherited_through:
+            return False
+        return longest(self._weight - first.weight) > INTAKE_LIMIT
+
+    @property
+    def next_offset(self) -> int:
+        """Where to read on: beyond the last received record."""
+        return self._received_through + 1
+
+    @property
+    def _first(self) -> _Undecided | None:
+        return next(iter(self._undecided.values()), None)
+
+    @property
+    def _prefix(self) -> int:
+        first = self._first
+        return self._received_through if first is None else first.previous
+
+    def _settled_beyond_a_hole(self) -> Iterator[range]:
+        """Settled offsets beyond the prefix; a gap between two received records counts as such."""
+        hole: int | None = None
+        for offset, record in self._undecided.items():
+            # More than a gap between the two: a record that is settled.
+            if hole is not None and record.previous > hole:
+                yield range(hole + 1, offset)
+            hole = offset
+        received = self._received_through + 1
+        if hole is not None and received > hole + 1:
+            yield range(hole + 1, received)
+        for run in self._settled_ahead:
+            if run.stop > received:
+                yield range(max(run.start, received), run.stop)

@@ -1,0 +1,148 @@
+"""Room `pipeline`: looking into what became of one event's activity, once or until it is known.
+
+The loop around `triage.py`'s looks: history lags, an event by ids may be early,
+a look may fail as a call may. Touches triage and the clock, as `Means`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from completion_relay.decision import Park
+from completion_relay.evidence import Decided, Finding, NotScheduled, Pending, Question
+from completion_relay.identity import RecordMark
+from completion_relay.means import Means
+from completion_relay.triage import question_for
+from completion_relay.verdict import (
+    Answer,
+    DeadLetter,
+    Halt,
+    Sign,
+    Tried,
+    backoff,
+    judge,
+    sign_of,
+)
+from completion_relay.waiting import Waiting
+from completion_schemas.dispositions import Disposition
+from completion_schemas.events import CompletionEvent
+
+
+class Looking:
+    """One event's looks."""
+
+    __slots__ = ("_bulkhead", "_event", "_mark", "_means", "_namespace", "_waiting")
+
+    def __init__(
+        self,
+        means: Means,
+        event: CompletionEvent,
+        namespace: str,
+        mark: RecordMark,
+        waiting: Waiting,
+    ) -> None:
+        """Look at nothing yet; the arguments are those of `decide`."""
+        self._means = means
+        self._event = event
+        self._namespace = namespace
+        self._mark = mark
+        self._bulkhead = means.bulkheads[namespace]
+        self._waiting = waiting
+
+    async def once(self) -> Finding | Answer | Park | None:
+        """Return what one look finds; None where neither ids nor a readable token tell where."""
+        question = question_for(self._event, self._mark)
+        return None if question is None else await self._find(question)
+
+    async def until_known(
+        self, *, until_pending: bool, deadline_passed: Callable[[], bool]
+    ) -> Decided | Pending | DeadLetter | Park:
+        """Look until it is known what became of the activity; bounded.
+
+        Args:
+            until_pending: Before a call by ids: a pending activity is what is
+                hoped for. After a NOT_FOUND it only tells something with the
+                deadline passed.
+            deadline_passed: Whether the event's deadline has.
+        """
+        # Here and not for every event: only a look needs the token read.
+        question = question_for(self._event, self._mark)
+        if question is None:
+            return Decided(Disposition.UNKNOWN, "there are no ids, and the token cannot be read")
+        clock = self._means.clock
+        started = clock.monotonic()
+        looks = 0
+        while True:
+            asked = clock.monotonic()
+            found = await self._find(question)
+            if isinstance(found, Park | Decided):
+                return found
+            if isinstance(found, Answer):
+                given_up = await self._on_failed_look(found)
+                if given_up is not None:
+                    return given_up
+                # An outage takes nothing of the time that history may lag.
+                started += clock.monotonic() - asked
+                continue
+            is_late = not until_pending and deadline_passed()
+            doubt = self._doubt(found, until_pending=until_pending, is_late=is_late)
+            if isinstance(found, Pending) and doubt is None:
+                return found
+            limit = self._limit(found, until_pending=until_pending)
+            if clock.monotonic() - started >= limit:
+                return Decided(Disposition.UNKNOWN, f"{doubt}, after {limit:g} s")
+            looks += 1
+            await clock.sleep(backoff(looks, initial=0.05, maximum=1.0, rng=self._means.rng))
+
+    async def _find(self, question: Question) -> Finding | Answer | Park:
+        """Look once, when the cluster is there; in a halted namespace that is a trial as a call is."""
+        if self._bulkhead.halted is None:
+            park = await self._waiting.for_the_gate()
+            return await self._found(question) if park is None else park
+        park = await self._waiting.for_a_permit()
+        if park is not None:
+            return park
+        try:
+            return await self._found(question)
+        finally:
+            self._bulkhead.leave()
+
+    async def _found(self, question: Question) -> Finding | Answer:
+        means, bulkhead = self._means, self._bulkhead
+        started = means.clock.monotonic()
+        found = await means.triage.find(self._namespace, question)
+        if not isinstance(found, Answer):
+            means.gate.answered()
+            if bulkhead.halted is not None:
+                bulkhead.succeeded(started=started, ended=means.clock.monotonic())
+            return found
+        sign = sign_of(found)
+        means.gate.noted(self._mark, sign)
+        if sign is Sign.HALTED:
+            bulkhead.refused_all(f"{found.status}: {found.message}", started=started)
+        return found
+
+    async def _on_failed_look(self, answer: Answer) -> DeadLetter | Park | None:
+        verdict = judge(answer, outcome="look", tried=Tried)
+        if isinstance(verdict, DeadLetter):
+            return verdict
+        # The next look of a halted namespace waits for its turn.
+        return None if isinstance(verdict, Halt) else await self._waiting.after(answer)
+
+    def _limit(self, found: Finding, *, until_pending: bool) -> float:
+        is_early = until_pending and isinstance(found, Pending | NotScheduled)
+        patience = self._means.patience
+        return patience.early_timeout if is_early else patience.look_timeout
+
+    def _doubt(self, found: Finding, *, until_pending: bool, is_late: bool) -> str | None:
+        """Return why what was found is no reason to go on; None: it is one."""
+        if not isinstance(found, Pending):
+            return found.detail
+        if not until_pending:
+            return None if is_late else "the activity is pending, but not for this token"
+        if not found.is_started:
+            return "the activity is not started"
+        attempt = self._event.activity.attempt
+        if attempt and found.attempt != attempt:
+            return f"the activity is at attempt {found.attempt}, the event is for {attempt}"
+        return None

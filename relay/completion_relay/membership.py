@@ -1,0 +1,84 @@
+"""Room `consumer`: aiokafka's consumer, made and ended so that it loses nothing. Touches aiokafka."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import KafkaError
+
+from completion_relay.fetch_pause import pause_after_empty_fetches
+from completion_relay.settings import KafkaSettings
+
+_STOP_SECONDS = 10.0
+_CUT_SECONDS = 1.0
+
+
+def new_member(
+    options: dict[str, Any], kafka: KafkaSettings, *, max_message_bytes: int
+) -> AIOKafkaConsumer:
+    """Return a consumer that has not been started.
+
+    Args:
+        options: What aiokafka takes to connect.
+        kafka: Group and time-outs.
+        max_message_bytes: Of the largest event.
+    """
+    consumer = AIOKafkaConsumer(
+        **options,
+        group_id=kafka.group_id,
+        # aiokafka would commit what is not decided, start at the end, and jump
+        # there without a word (facts C): each position is set explicitly.
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        isolation_level="read_committed",
+        # With several assignors aiokafka joins once for each; Sticky is broken
+        # (#1176).
+        partition_assignment_strategy=(RangePartitionAssignor,),
+        session_timeout_ms=kafka.session_timeout_ms,
+        heartbeat_interval_ms=kafka.session_timeout_ms // 3,
+        rebalance_timeout_ms=kafka.rebalance_timeout_ms,
+        # JoinGroup waits for the rebalance and uses this time-out.
+        request_timeout_ms=kafka.rebalance_timeout_ms + 10_000,
+        max_partition_fetch_bytes=max_message_bytes,
+    )
+    if kafka.empty_fetch_pause_ms:
+        pause_after_empty_fetches(consumer, kafka.empty_fetch_pause_ms / 1_000)
+    return consumer
+
+
+async def end_member(consumer: AIOKafkaConsumer) -> None:
+    """Leave the group and disconnect, in a bounded time.
+
+    Without a broker aiokafka's `stop()` may wait for ever, and its fetcher lets
+    a `CancelledError` of its own out of it (0.14.0).
+    """
+    stopping = asyncio.ensure_future(consumer.stop())
+    with contextlib.suppress(KafkaError):
+        await asyncio.wait({stopping}, timeout=_STOP_SECONDS)
+        if stopping.done() and not stopping.cancelled():
+            stopping.result()
+            return
+    stopping.cancel()
+    await asyncio.wait({stopping}, timeout=_CUT_SECONDS)
+    await _cut_off(consumer)
+
+
+async def _cut_off(consumer: AIOKafkaConsumer) -> None:
+    """End what a `stop()` that was cut short leaves: heartbeats of a member that is none, connections."""
+    coordinator, fetcher = consumer._coordinator, consumer._fetcher  # noqa: SLF001 - as stop() does
+    ends: list[Callable[[], Awaitable[None]]] = []
+    if isinstance(coordinator, GroupCoordinator):
+        ends.append(coordinator._stop_heartbeat_task)  # noqa: SLF001 - as above
+        ends.append(coordinator._stop_commit_offsets_refresh_task)  # noqa: SLF001 - as above
+    if fetcher is not None:
+        ends.append(fetcher.close)
+    ends.append(consumer._client.close)  # noqa: SLF001 - as above
+    for end in ends:
+        with contextlib.suppress(KafkaError, TimeoutError, asyncio.CancelledError):
+            await asyncio.wait_for(end(), _CUT_SECONDS)

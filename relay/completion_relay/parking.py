@@ -1,0 +1,176 @@
+"""Room `parking`: a record that waits elsewhere, and which events must not overtake it. Core: touches nothing.
+
+What cannot be decided now and holds up others goes to the parked topic, into the
+partition of the same number, with the bytes and headers that it came with; where
+it came from and when to try again stand in headers of its own. The same member
+of the group has both partitions and takes it up again from there. Its identity
+at Temporal and in the audit trail stays that of its first position (promise 3).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from completion_relay.decision import Delivery, Former, Park
+from completion_schemas.errors import CompletionError
+from completion_schemas.events import UnixNanos
+from completion_schemas.record import Headers, KafkaRecord
+
+PREFIX = "completion-park-"
+_REASON_BYTES = 4_096
+_OFFSET = 2**63 - 1
+_NANOSECONDS = 2**63 - 1
+_PARTITION = 2**31 - 1
+_COUNT = 10**9
+"""Of tries. The audit record's is a 32-bit number, and there may be more of them."""
+
+
+class ParkedRecordError(CompletionError, ValueError):
+    """A record on the parked topic that no relay has written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """What a parked record says of itself."""
+
+    topic: str
+    """Where it was first: topic, partition and offset are its identity."""
+    partition: int
+    offset: int
+    timestamp_ms: int
+    """The record's own time there, milliseconds since the epoch."""
+    key: str
+    """The activity's (contract section 2): the record's Kafka key is whatever its producer gave."""
+    received_at: UnixNanos
+    """When a relay first had it."""
+    not_before: UnixNanos
+    """When to try again."""
+    times: int
+    """How often it has been parked."""
+    former: Former
+    """What came of the tries so far."""
+
+
+def parked_record(
+    delivery: Delivery, park: Park, *, key: str, times: int, not_before: UnixNanos, relay_id: str
+) -> KafkaRecord:
+    """Return the record for the parked topic.
+
+    Args:
+        delivery: What is parked, as it was first delivered.
+        park: Why, and what came of the tries.
+        key: The activity's.
+        times: How often it has been parked, this time included.
+        not_before: When to try again.
+        relay_id: Who parks it.
+    """
+    said = {
+        "topic": delivery.topic,
+        "partition": str(delivery.partition),
+        "offset": str(delivery.offset),
+        "timestamp": str(delivery.timestamp_ms),
+        "key": key,
+        "received-at": str(delivery.received_at),
+        "not-before": str(not_before),
+        "times": str(times),
+        "tries": str(park.tries),
+        "first-failed-at": "" if park.first_failed_at is None else str(park.first_failed_at),
+        "reason": park.reason.encode()[:_REASON_BYTES].decode("utf-8", "ignore"),
+        "relay-id": relay_id,
+    }
+    record = delivery.record
+    own = ((PREFIX + name, text.encode()) for name, text in said.items())
+    return KafkaRecord(record.key, record.value, (*without_ticket(record.headers), *own))
+
+
+def without_ticket(headers: Headers) -> tuple[tuple[str, bytes | None], ...]:
+    """Return the headers that a record came with before it was parked."""
+    return tuple((name, value) for name, value in headers if not name.startswith(PREFIX))
+
+
+def read_ticket(headers: Headers, *, of: str) -> Ticket:
+    """Return what a record of the parked topic says of itself.
+
+    Args:
+        headers: The record's.
+        of: The topic that records are parked of.
+
+    Raises:
+        ParkedRecordError: it does not say all of it, or not clearly, or is of another topic.
+    """
+    said: dict[str, str] = {}
+    for name, value in headers:
+        if name.startswith(PREFIX):
+            try:
+                text = (value or b"").decode()
+            except UnicodeDecodeError:
+                raise ParkedRecordError(f"header {name} is not UTF-8") from None
+            if said.setdefault(name, text) != text:
+                raise ParkedRecordError(f"header {name} is there twice")
+    try:
+        topic, key = said[PREFIX + "topic"], said[PREFIX + "key"]
+        failed = said[PREFIX + "first-failed-at"]
+    except KeyError as error:
+        raise ParkedRecordError(f"header {error.args[0]} is missing") from None
+    if topic != of:
+        raise ParkedRecordError(f"header {PREFIX}topic must be {of}")
+    return Ticket(
+        topic=topic,
+        partition=_number(said, "partition", most=_PARTITION),
+        offset=_number(said, "offset", most=_OFFSET),
+        # A record without a time has -1 as its timestamp (Kafka's NO_TIMESTAMP).
+        timestamp_ms=_number(said, "timestamp", least=-1, most=_NANOSECONDS),
+        key=key,
+        received_at=UnixNanos(_number(said, "received-at", most=_NANOSECONDS)),
+        not_before=UnixNanos(_number(said, "not-before", most=_NANOSECONDS)),
+        times=_number(said, "times", least=1, most=_COUNT),
+        former=Former(
+            tries=_number(said, "tries", most=_COUNT),
+            first_failed_at=UnixNanos(_number(said, "first-failed-at", most=_NANOSECONDS))
+            if failed
+            else None,
+        ),
+    )
+
+
+def _number(said: dict[str, str], name: str, *, least: int = 0, most: int) -> int:
+    text = said.get(PREFIX + name, "")
+    digits = text.removeprefix("-")
+    # No number of these has more than 19 digits, and int() takes time by their square.
+    if digits.isascii() and digits.isdecimal() and len(digits) < 20 and least <= int(text) <= most:
+        return int(text)
+    raise ParkedRecordError(f"header {PREFIX + name} must be a number from {least} to {most}")
+
+
+class Order:
+    """Which events of a partition are parked, so that no later one of the same activity overtakes them."""
+
+    def __init__(self) -> None:
+        self._parked: defaultdict[str, set[int]] = defaultdict(set)
+        self._count = 0
+
+    def __len__(self) -> int:
+        """How many events are parked."""
+        return self._count
+
+    def park(self, key: str, offset: int) -> None:
+        """Take note of an event by its activity and first offset; again is the same."""
+        offsets = self._parked[key]
+        self._count += offset not in offsets
+        offsets.add(offset)
+
+    def decided(self, key: str, offset: int) -> None:
+        """Take note that an event, parked or not, has its final outcome."""
+        offsets = self._parked.get(key)
+        if offsets is None or offset not in offsets:
+            return
+        offsets.remove(offset)
+        self._count -= 1
+        if not offsets:
+            del self._parked[key]
+
+    def is_behind(self, key: str, offset: int) -> bool:
+        """Whether an earlier event of the activity is parked and not decided."""
+        offsets = self._parked.get(key)
+        return offsets is not None and any(parked < offset for parked in offsets)

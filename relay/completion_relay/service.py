@@ -1,0 +1,250 @@
+"""Room `cli`: puts the rooms together into a running relay. May touch all of them.
+
+Starts in the order in which things can fail for good: settings and the HTTP
+port end the process, a server that is away is waited for with readiness red.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from completion_relay.clock import SystemClock
+from completion_relay.cluster import Cluster
+from completion_relay.connections import kafka_options, temporal_connections
+from completion_relay.consumer import Consumer
+from completion_relay.first_of import first_of
+from completion_relay.health import Health
+from completion_relay.http import HttpServer
+from completion_relay.kafka_probe import KafkaProbe
+from completion_relay.load import ConfigurationError
+from completion_relay.means import Patience
+from completion_relay.neighbours import Neighbours
+from completion_relay.observe import Observer
+from completion_relay.pipeline import Pipeline
+from completion_relay.route import Routes
+from completion_relay.settings import Settings
+from completion_relay.topics import partitions_apart
+
+_PROBE_SECONDS = 5.0
+_RECONNECT_SECONDS = 2.0
+
+
+async def _until_done(working: asyncio.Task[None], *, unless: list[asyncio.Task[None]]) -> None:
+    """Wait for `working`; a defect that ends one of the others ends all."""
+    try:
+        await asyncio.wait({working, *unless}, return_when=asyncio.FIRST_COMPLETED)
+        for other in unless:
+            if other.done():
+                other.result()
+        await working
+    finally:
+        for task in (working, *unless):
+            task.cancel()
+        await asyncio.gather(working, *unless, return_exceptions=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """What a relay serves, once events are being decided; as text a sentence."""
+
+    topic: str
+    """The topic of the completion events."""
+    kafka: str
+    """Kafka's bootstrap servers, `HOST:PORT`, comma-separated."""
+    group: str
+    """Kafka's consumer group."""
+    namespaces: tuple[str, ...]
+    """Of the default cluster; the first is for events that name none."""
+    temporal: str
+    """`HOST:PORT` of the default cluster's frontend."""
+    clusters: dict[str, tuple[str, tuple[str, ...]]]
+    """`HOST:PORT` and namespaces of each further cluster, by its name."""
+    http: str
+    """`HOST:PORT` of /healthz, /readyz and /metrics, as it became."""
+
+    def __str__(self) -> str:
+        others = "".join(
+            f", {', '.join(namespaces)} of {name} on {address}"
+            for name, (address, namespaces) in self.clusters.items()
+        )
+        return (
+            f"serving {self.topic} on {self.kafka} as group {self.group}, for namespace "
+            f"{', '.join(self.namespaces)} on {self.temporal}{others}; http://{self.http}/readyz"
+        )
+
+
+class Relay:
+    """A relay of one process, from its settings to its end."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connect to nothing yet.
+
+        Raises:
+            ConfigurationError: a certificate or Temporal's profile cannot be read, or a rate limit
+                is for a namespace that is not served.
+        """
+        self._settings = settings
+        self._clock = SystemClock()
+        self._temporal, *self._others = temporal_connections(settings.temporal)
+        self._routes = Routes(
+            namespaces=self._temporal.namespaces,
+            cluster=settings.temporal.cluster,
+            others={other.name: other.namespaces for other in self._others},
+            allow_current_run=settings.relay.allow_current_run,
+        )
+        self._kafka = kafka_options(settings.kafka)
+        self.health = Health()
+        self.observer = Observer(
+            namespaces=tuple(str(place) for place in self._routes.served()), health=self.health
+        )
+        self._http = HttpServer(
+            settings.http.address, health=self.health, registry=self.observer.metrics.registry
+        )
+
+    async def run(
+        self,
+        stop: asyncio.Event,
+        *,
+        on_ready: Callable[[Serving], None],
+        on_listening: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Serve until `stop` is set, then drain.
+
+        Args:
+            stop: Ends it.
+            on_ready: Given what is served, once events are being decided.
+            on_listening: Given HOST:PORT of /healthz, /readyz and /metrics, before anything else.
+
+        Raises:
+            ConfigurationError: the HTTP address is taken, a topic is missing, or those of the events
+                and of the parked ones differ in partitions.
+        """
+        http = await self._http.start()
+        on_listening(http)
+        try:
+            await self._serve(stop, lambda: on_ready(self._serving(http)))
+        finally:
+            await self._http.stop()
+
+    async def _serve(self, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
+        clusters = await self._connect()
+        kafka = KafkaProbe(self._kafka)
+        try:
+            # One after the other, and each of them bounded by the stop.
+            if await first_of(stop.wait(), self._refuse_missing_topics(kafka)):
+                consumer = self._assemble(clusters)
+                working = asyncio.create_task(consumer.run(stop))
+                # The clusters first: each says "not asked yet" before readiness is looked at.
+                probing = [
+                    *(asyncio.create_task(cluster.probe_for_ever()) for cluster in clusters),
+                    asyncio.create_task(self._probe_kafka_for_ever(kafka, on_ready)),
+                ]
+                await _until_done(working, unless=probing)
+        finally:
+            for cluster in clusters:
+                cluster.close()
+            await kafka.stop()
+
+    async def _connect(self) -> tuple[Cluster, ...]:
+        relay, further = self._settings.relay, self._settings.temporal.clusters
+        patience = Patience(
+            retry_initial=relay.retry_initial,
+            retry_maximum=relay.retry_maximum,
+            retry_budget=relay.retry_budget,
+            park_after=relay.park_after,
+            look_timeout=relay.look_timeout,
+            early_timeout=relay.early_timeout,
+        )
+        neighbours = Neighbours()
+        own = {cluster.name: cluster.max_in_flight for cluster in further}
+        return tuple(
+            [
+                await Cluster.connect(
+                    connection,
+                    max_in_flight=own.get(connection.name) or relay.max_in_flight,
+                    max_looks=relay.max_looks,
+                    rates=relay.rate_limits,
+                    neighbours=neighbours,
+                    patience=patience,
+                    observer=self.observer,
+                    clock=self._clock,
+                )
+                for connection in (self._temporal, *self._others)
+            ]
+        )
+
+    def _assemble(self, clusters: tuple[Cluster, ...]) -> Consumer:
+        settings, clock, observer = self._settings, self._clock, self.observer
+        pipeline = Pipeline(
+            routes=self._routes,
+            means={cluster.name: cluster.means for cluster in clusters},
+            topics=settings.topics,
+            group=settings.kafka.group_id,
+            relay_id=settings.relay.relay_id,
+            skip=settings.relay.skip,
+            observer=observer,
+            clock=clock,
+        )
+        return Consumer(
+            self._kafka,
+            topics=settings.topics,
+            kafka=settings.kafka,
+            relay=settings.relay,
+            pipeline=pipeline,
+            is_away=lambda: all(cluster.means.gate.is_away for cluster in clusters),
+            room=lambda: sum(cluster.means.bulkheads.room for cluster in clusters),
+            observer=observer,
+            clock=clock,
+        )
+
+    async def _refuse_missing_topics(self, kafka: KafkaProbe) -> bool:
+        """Wait for Kafka, then return True where all topics are there as they must be."""
+        while (there := await kafka.topics(within=_PROBE_SECONDS)) is None:
+            self.observer.problem("kafka", f"{_away(self._settings)}: waiting for it")
+            await self._clock.sleep(_RECONNECT_SECONDS)
+        self.observer.well("kafka")
+        topics = self._settings.topics
+        missing = sorted(set(topics.names()) - there.keys())
+        if missing:
+            raise ConfigurationError(
+                f"topic {', '.join(missing)}: missing on {self._settings.kafka.bootstrap_servers}: "
+                "run `completion-relay topics create`, or name the right ones in [topics]"
+            )
+        if problem := partitions_apart(topics, there):
+            raise ConfigurationError(problem)
+        return True
+
+    async def _probe_kafka_for_ever(self, kafka: KafkaProbe, on_ready: Callable[[], None]) -> None:
+        was_ready = False
+        while True:
+            there = await kafka.topics(within=_PROBE_SECONDS)
+            if there is None:
+                self.observer.problem("kafka", f"{_away(self._settings)}: waiting for it")
+            else:
+                self.observer.well("kafka")
+                # Somebody may add partitions to one of them under a relay that runs.
+                if problem := partitions_apart(self._settings.topics, there):
+                    self.observer.problem("partitions", problem)
+                else:
+                    self.observer.well("partitions")
+            if self.health.is_ready and not was_ready:
+                was_ready = True
+                on_ready()
+            await self._clock.sleep(_PROBE_SECONDS if was_ready else 0.2)
+
+    def _serving(self, http: str) -> Serving:
+        return Serving(
+            topic=self._settings.topics.completions,
+            kafka=self._settings.kafka.bootstrap_servers,
+            group=self._settings.kafka.group_id,
+            namespaces=self._temporal.namespaces,
+            temporal=self._temporal.address,
+            clusters={other.name: (other.address, other.namespaces) for other in self._others},
+            http=http,
+        )
+
+
+def _away(settings: Settings) -> str:
+    return f"{settings.kafka.bootstrap_servers} cannot be reached"

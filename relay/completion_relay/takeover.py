@@ -1,0 +1,227 @@
+"""Room `consumer`: takes the partitions that this member was assigned. Touches aiokafka.
+
+In this order, for each: take it from whoever had it (the journal's producer),
+read how far he had come, set the position there. And, before anything of it is
+decided, find out what of it is parked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+
+from completion_relay.assigned import Assigned, Start, start_of
+from completion_relay.clock import Clock
+from completion_relay.journal import Journal, LostPartitionError, close_journals
+from completion_relay.ledger import PartitionLedger
+from completion_relay.membership import end_member
+from completion_relay.observe import Observer
+from completion_relay.parking import Order, ParkedRecordError, read_ticket
+from completion_relay.settings import KafkaSettings, RelaySettings, TopicSettings
+
+_POLL_MS = 200
+_SILENCE_SECONDS = 30.0
+"""Without a step forward in what is parked; aiokafka only brings nothing when Kafka is away."""
+
+
+class _Watch:
+    """What happens to the journals of one member."""
+
+    def __init__(self, observer: Observer, lost: Callable[[LostPartitionError], None]) -> None:
+        self._observer = observer
+        self._lost = lost
+
+    def wrote(self, partition: TopicPartition, seconds: float) -> None:
+        self._observer.metrics.audit_seconds.observe(seconds)
+        self._observer.well(_writing_for(partition))
+
+    def failed(self, partition: TopicPartition, error: BaseException) -> None:
+        self._observer.problem(_writing_for(partition), f"{type(error).__name__}: {error}")
+
+    def lost(self, partition: TopicPartition, error: LostPartitionError) -> None:
+        self._observer.stage("partition lost", partition=partition.partition, reason=str(error))
+        self._lost(error)
+
+    def closed(self, partition: TopicPartition) -> None:
+        # Whoever has it next knows whether it can be written for.
+        self._observer.well(_writing_for(partition))
+
+
+class Takeover:
+    """Takes partitions for one member."""
+
+    def __init__(
+        self,
+        options: dict[str, Any],
+        *,
+        topics: TopicSettings,
+        kafka: KafkaSettings,
+        relay: RelaySettings,
+        observer: Observer,
+        lost: Callable[[LostPartitionError], None],
+        clock: Clock,
+    ) -> None:
+        """Take nothing yet.
+
+        Args:
+            options: What aiokafka takes to connect.
+            topics: Of the events, and of those that wait elsewhere.
+            kafka: The group.
+            relay: Window and intervals.
+            observer: Told of what an operator must know.
+            lost: Called when a partition has turned out to be another member's.
+            clock: Time.
+        """
+        self._options = options
+        self._topics = topics
+        self._kafka = kafka
+        self._relay = relay
+        self._observer = observer
+        self._watch = _Watch(observer, lost)
+        self._clock = clock
+
+    async def take(
+        self, consumer: AIOKafkaConsumer, partitions: set[TopicPartition], *, epoch: int
+    ) -> dict[TopicPartition, Assigned]:
+        """Take the partitions and set the consumer's positions.
+
+        Raises:
+            KafkaError: Kafka does not let us; what was taken is given back.
+            TimeoutError: Kafka does not answer.
+        """
+        journals = {tp: self._journal(consumer, tp) for tp in partitions}
+        try:
+            starts, ends = await self._starts(consumer, journals)
+            orders = await self._orders(starts, ends)
+        except BaseException:
+            await close_journals(journals.values())
+            raise
+        for partition, start in starts.items():
+            if start.problem is not None:
+                self._observer.jumped(partition.topic, partition.partition, start.problem)
+            consumer.seek(partition, start.offset)
+        return {
+            partition: self._assigned(partition, start, journals[partition], orders, epoch)
+            for partition, start in starts.items()
+        }
+
+    def _assigned(
+        self,
+        partition: TopicPartition,
+        start: Start,
+        journal: Journal,
+        orders: defaultdict[int, Order],
+        epoch: int,
+    ) -> Assigned:
+        ledger = PartitionLedger(
+            epoch=epoch,
+            window=self._relay.window,
+            begin=start.offset,
+            settled_ahead=start.settled_ahead,
+        )
+        journal.begin(ledger)
+        # The parked partition of the same number holds what was parked of it.
+        return Assigned(partition, ledger, journal, orders[partition.partition])
+
+    def _journal(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> Journal:
+        coordinator = consumer._coordinator  # noqa: SLF001 - committed() drops the metadata
+
+        async def committed() -> OffsetAndMetadata | None:
+            found = await coordinator.fetch_committed_offsets([partition])
+            offset = found.get(partition)
+            return None if offset is None or offset.offset < 0 else offset
+
+        return Journal(
+            self._options,
+            group=self._kafka.group_id,
+            partition=partition,
+            interval=self._relay.commit_interval,
+            clock=self._clock,
+            committed=committed,
+            observer=self._watch,
+        )
+
+    async def _starts(
+        self, consumer: AIOKafkaConsumer, journals: Mapping[TopicPartition, Journal]
+    ) -> tuple[dict[TopicPartition, Start], dict[TopicPartition, int]]:
+        partitions = list(journals)
+        if not partitions:
+            return {}, {}
+        opened = await asyncio.gather(
+            *(journal.open() for journal in journals.values()), return_exceptions=True
+        )
+        # All of them first: one that went on opening after the others failed would
+        # take its partition from whoever has it by then.
+        committed = [_unless_failed(outcome) for outcome in opened]
+        beginnings = await consumer.beginning_offsets(partitions)
+        ends = await consumer.end_offsets(partitions)
+        starts = {
+            partition: start_of(offset, beginning=beginnings[partition], end=ends[partition])
+            for partition, offset in zip(partitions, committed, strict=True)
+        }
+        return starts, ends
+
+    async def _orders(
+        self, starts: dict[TopicPartition, Start], ends: dict[TopicPartition, int]
+    ) -> defaultdict[int, Order]:
+        """Return what is parked of each partition, by its number."""
+        orders: defaultdict[int, Order] = defaultdict(Order)
+        unread = {
+            partition
+            for partition, start in starts.items()
+            if partition.topic == self._topics.parked and start.offset < ends[partition]
+        }
+        if not unread:
+            return orders
+        reader = AIOKafkaConsumer(
+            **self._options,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=self._relay.max_message_bytes,
+        )
+        try:
+            await reader.start()
+            reader.assign(unread)
+            for partition in unread:
+                reader.seek(partition, starts[partition].offset)
+            before, since = {tp: starts[tp].offset for tp in unread}, self._clock.monotonic()
+            while unread:
+                batches = await reader.getmany(*unread, timeout_ms=_POLL_MS)
+                for partition, records in batches.items():
+                    ahead = starts[partition].settled_ahead
+                    for record in records:
+                        if not any(record.offset in settled for settled in ahead):
+                            self._note(orders[partition.partition], record)
+                # The position, not a record's offset: a transaction's markers have offsets too.
+                now = {tp: await reader.position(tp) for tp in unread}
+                unread = {tp for tp, position in now.items() if position < ends[tp]}
+                if now != before:
+                    before, since = {tp: now[tp] for tp in unread}, self._clock.monotonic()
+                elif self._clock.monotonic() - since > _SILENCE_SECONDS:
+                    raise TimeoutError(f"nothing of what is parked for {_SILENCE_SECONDS:g} s")
+        finally:
+            await end_member(reader)
+        return orders
+
+    def _note(self, order: Order, record: Any) -> None:
+        try:
+            ticket = read_ticket(record.headers, of=self._topics.completions)
+        except ParkedRecordError:
+            return  # is refused when it is its turn
+        order.park(ticket.key, ticket.offset)
+
+
+def _writing_for(partition: TopicPartition) -> str:
+    return f"writing for {partition.topic}/{partition.partition}"
+
+
+def _unless_failed(outcome: OffsetAndMetadata | BaseException | None) -> OffsetAndMetadata | None:
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome

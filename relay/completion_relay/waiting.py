@@ -1,0 +1,221 @@
+"""Room `pipeline`: how one event waits, for its turn and after a refusal, and when it gives its place away.
+
+Touches the cluster's gate and the namespace's bulkhead, as `Means`. An event
+that waits where nobody gains by its going waits on: a parked copy costs a write
+and a read, and its order costs those behind it a detour.
+"""
+
+from __future__ import annotations
+
+from completion_relay.bell import Bell, Waiter
+from completion_relay.decision import Former, Park
+from completion_relay.identity import RecordMark
+from completion_relay.means import Means
+from completion_relay.verdict import Answer, Sign, Status, sign_of
+from completion_schemas.events import UnixNanos
+
+_GRACE = 1.0
+"""Seconds of trouble before a crowded partition makes an event give in: with a backlog the window
+is always full, and a call that fails once is no reason to park."""
+
+_SHORT = 0.001
+"""Seconds that are not worth another timer."""
+
+
+class Waiting:
+    """One event's waits and refusals."""
+
+    def __init__(
+        self,
+        means: Means,
+        namespace: str,
+        mark: RecordMark,
+        *,
+        crowded: Bell | None,
+        former: Former,
+    ) -> None:
+        """Wait for nothing yet; the arguments are those of `decide`."""
+        self._gate = means.gate
+        self._bulkhead = means.bulkheads[namespace]
+        self._neighbours = means.bulkheads.neighbours
+        self._means = means
+        self._mark = mark
+        self._crowded = crowded
+        self._waits = former.tries
+        self._in_trouble_since: float | None = None
+        self.first_failed_at: UnixNanos | None = former.first_failed_at
+        """When the first of the refusals was that nobody else explains; None: there was none."""
+        self.tries = former.tries
+        """Completion calls so far."""
+        self.status: Status | None = None
+        """The last answer."""
+
+    def refused_for(self) -> float:
+        """Return the seconds since the first of the refusals that nobody else explains."""
+        if self.first_failed_at is None:
+            return 0.0
+        return (self._means.clock.now() - self.first_failed_at) / 1e9
+
+    def heard(self, answer: Answer, sign: Sign, *, started: float, ended: float) -> None:
+        """Tell gate and bulkhead what came of a completion call.
+
+        Args:
+            answer: To the call.
+            sign: What it says of the namespace.
+            started: When it was made, seconds of the clock.
+            ended: When the answer came.
+        """
+        self.status = answer.status
+        self._gate.noted(self._mark, sign)
+        match sign:
+            case Sign.WELL:
+                self._bulkhead.succeeded(started=started, ended=ended)
+            case Sign.HALTED:
+                self._bulkhead.refused_all(f"{answer.status}: {answer.message}", started=started)
+            case Sign.THROTTLED:
+                self._bulkhead.throttled(started=started)
+            case Sign.FAILING:
+                if self.first_failed_at is None:
+                    self.first_failed_at = self._means.clock.now()
+                self._bulkhead.failed(self._mark, started=started)
+                # CANCELLED "Timeout expired" is the SDK's own deadline (seen with 1.35.0).
+                if answer.status in (Status.DEADLINE_EXCEEDED, Status.CANCELLED):
+                    self._bulkhead.throttled(started=started)
+
+    async def for_the_gate(self) -> Park | None:
+        """Wait until the cluster is there; or give in where another cluster's events gain by it."""
+        gate, returns = self._gate, self._gate.returns
+        waiter = Waiter()
+        while gate.is_closed:
+            park = self._giving_in("the cluster is away")
+            if park is not None:
+                return park
+            gains = self._neighbours.anybody_is_well
+            until = self._until_giving_in() if gate.is_away and gains else None
+            bells = (gate.opened, gate.turned_away, *self._bells())
+            await waiter.wait(self._means.clock, until, *bells)
+        if gate.returns != returns:
+            self._after_an_outage()
+        return None
+
+    async def for_a_permit(self) -> Park | None:
+        """Wait until a call may be made, and hold a permit then; or give in."""
+        while True:
+            park = await self.for_the_gate()
+            if park is not None:
+                return park
+            if self._bulkhead.try_enter():
+                return None
+            park = await self._in_the_queue()
+            if park is not None:
+                return park
+            if not self._gate.is_closed:
+                return None
+            self._bulkhead.leave()
+
+    async def _in_the_queue(self) -> Park | None:
+        bulkhead = self._bulkhead
+        ticket = bulkhead.queue()
+        try:
+            while not ticket.is_admitted:
+                if self._crowded is None:
+                    await ticket.wait(self._means.clock, None)
+                    continue
+                if not bulkhead.is_sick:
+                    await ticket.wait(self._means.clock, None, bulkhead.turned_sick)
+                    continue
+                reason = (
+                    f"namespace {bulkhead.namespace} takes no more calls now"
+                    if bulkhead.halted is None
+                    else f"namespace {bulkhead.namespace} is halted: {bulkhead.halted}"
+                )
+                park = self._giving_in(reason)
+                if park is not None:
+                    bulkhead.withdraw(ticket)
+                    return park
+                bells = self._bells()
+                if self._gate.is_closed:
+                    # In doubt nobody gives in, however long it is due: then, it has to ask again.
+                    bells += [self._gate.opened, self._gate.turned_away]
+                await ticket.wait(self._means.clock, self._until_giving_in(), *bells)
+        except BaseException:
+            bulkhead.withdraw(ticket)
+            raise
+        return None
+
+    async def after(self, answer: Answer) -> Park | None:
+        """Wait before the next try, longer each time; or give in.
+
+        An outage that ends, and throttling that does, end the wait too.
+        """
+        self._waits += 1
+        means, gate = self._means, self._gate
+        seconds = means.patience.after(self._waits, means.rng)
+        means.observer.retried(self._bulkhead.namespace, answer, self._mark, seconds)
+        ends = means.clock.monotonic() + seconds
+        is_throttled = sign_of(answer) is Sign.THROTTLED
+        returns, recoveries = gate.returns, self._bulkhead.recoveries
+        waiter = Waiter()
+        while True:
+            if gate.is_closed:
+                park = await self.for_the_gate()
+                if park is not None:
+                    return park
+            if gate.returns != returns:
+                self._after_an_outage()
+                return None
+            left = ends - means.clock.monotonic()
+            if left < _SHORT or (is_throttled and self._bulkhead.recoveries != recoveries):
+                return None
+            park = self._giving_in(f"{answer.status}: {answer.message}")
+            if park is not None:
+                return park
+            until = self._until_giving_in()
+            bells = [gate.returned, *self._bells()]
+            if is_throttled:
+                bells.append(self._bulkhead.recovered)
+            await waiter.wait(means.clock, left if until is None else min(left, until), *bells)
+
+    def _after_an_outage(self) -> None:
+        # The refusals before it were the outage's, and so were the waits.
+        self.first_failed_at = None
+        self._waits = 0
+
+    def _bells(self) -> list[Bell]:
+        bells = [self._neighbours.relief]
+        if self._crowded is not None and not self._crowded.is_set():
+            bells.append(self._crowded)
+        return bells
+
+    def _trouble(self) -> float:
+        """Return the seconds since the event first had to wait."""
+        now = self._means.clock.monotonic()
+        if self._in_trouble_since is None:
+            self._in_trouble_since = now
+        return now - self._in_trouble_since
+
+    def _giving_in(self, reason: str) -> Park | None:
+        if self._crowded is None:
+            return None
+        trouble = self._trouble()
+        is_due = trouble >= self._means.patience.park_after or (
+            self._crowded.is_set() and trouble >= _GRACE
+        )
+        is_in_doubt = self._gate.is_closed and not self._gate.is_away
+        if not is_due or is_in_doubt or not self._neighbours.anybody_is_well:
+            return None
+        return Park(
+            reason=reason,
+            tries=self.tries,
+            first_failed_at=self.first_failed_at,
+            status=self.status,
+        )
+
+    def _until_giving_in(self) -> float | None:
+        if self._crowded is None:
+            return None
+        trouble = self._trouble()
+        until = [self._means.patience.park_after - trouble]
+        if self._crowded.is_set():
+            until.append(_GRACE - trouble)
+        return min((seconds for seconds in until if seconds > 0), default=None)

@@ -1,0 +1,232 @@
+"""Room `tests/bench`, part a: what an event costs the relay, beside a bare loop of calls.
+
+The relay is a process with everything on; the bare loop is one that only makes
+the calls. Both talk to one null frontend. Rounds alternate, medians count.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tests.bench import kafka, processes
+from tests.bench.board import Board
+from tests.bench.errors import BenchError
+from tests.bench.events import completions, publish_at_once
+from tests.bench.kafka import Broker, Progress
+from tests.bench.processes import Measured
+from tests.bench.report import Found, Target
+from tests.bench.run import Run
+from tests.support import Topics, eventually
+
+_WARM_UP = 2_000
+_ROUND_SECONDS = 300.0
+CPU_TARGET = 1.35
+CPU_AIM = 1.2
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round of one way."""
+
+    events: int
+    seconds: float
+    cpu_seconds: float
+
+    @property
+    def per_second(self) -> float:
+        return self.events / self.seconds
+
+    @property
+    def cpu_micros(self) -> float:
+        """Of an event."""
+        return self.cpu_seconds / self.events * 1e6
+
+
+@dataclass(slots=True)
+class Bench:
+    """A relay at work for one null frontend, whose activities are used up in order."""
+
+    broker: Broker
+    topics: Topics
+    temporal: str
+    board: Board
+    process: Measured
+    progress: Progress
+    numbers: Numbers
+
+    async def backlog(self, events: int) -> Round:
+        """Let the relay, which has nothing to do, find a backlog; return when it is committed.
+
+        Raises:
+            BenchError: an activity was completed twice.
+            AssertionError: it took too long.
+        """
+        first = self.numbers.take(events)
+        records = list(completions(first, events))
+        begun: list[float] = []
+
+        def now() -> None:
+            begun.extend((time.monotonic_ns(), self.process.cpu_seconds()))
+
+        last = first + events - 1
+        await publish_at_once(self.broker.address, self.topics.completions, records, now=now)
+        applied = self.board.applied_at[first : last + 1]
+        await eventually(
+            lambda: all(applied), timeout=_ROUND_SECONDS, what=f"{events} events applied"
+        )
+        await self.progress.all_committed(within=_ROUND_SECONDS)
+        if self.board.repeated:
+            raise BenchError(f"{self.board.repeated} calls for activities that were completed")
+        return Round(events, (max(applied) - begun[0]) / 1e9, self.process.cpu_seconds() - begun[1])
+
+
+class Numbers:
+    """Activities not used yet."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._next = 0
+
+    def take(self, count: int) -> int:
+        """Return the first of so many."""
+        first, self._next = self._next, self._next + count
+        if self._next > self._board.tokens:
+            raise BenchError(
+                f"{self._next} activities are needed, the board has {self._board.tokens}"
+            )
+        return first
+
+
+@contextlib.asynccontextmanager
+async def at_work(
+    run: Run, temporal: str, board: Board, numbers: Numbers, **options: Any
+) -> AsyncIterator[Bench]:
+    """Start a relay and warm it up."""
+    topics = await run.broker.topics()
+    async with (
+        processes.relay(
+            run.folder,
+            kafka=run.broker.address,
+            temporal=temporal,
+            topics=topics,
+            empty_fetch_pause_ms=run.broker.empty_fetch_pause_ms,
+            **options,
+        ) as process,
+        kafka.progress(run.broker, topics) as progress,
+    ):
+        bench = Bench(run.broker, topics, temporal, board, process, progress, numbers)
+        await bench.backlog(_WARM_UP // 4 if run.quick else _WARM_UP)
+        yield bench
+
+
+async def measure(run: Run) -> Found:
+    """Run part a."""
+    events, rounds = (1_000, 1) if run.quick else (run.events, run.rounds)
+    found = Found(
+        title=f"a. CPU of an event: {events:,} events a round, median of {rounds}",
+        headings=(
+            "in flight",
+            "relay's log level",
+            "bare loop µs",
+            "relay µs",
+            "ratio",
+            "bare loop /s",
+            "relay /s",
+        ),
+    )
+    for width in (64,) if run.quick else (64, 256):
+        await _at(width, found, run, events=events, rounds=rounds)
+    found.notes.append(
+        "CPU: user and system of the process alone, until everything is committed. The bare loop, "
+        "the relay, the null frontend and an embedded broker share this machine's cores: events a "
+        "second are less than on machines of their own. CPU of an event is hardly, unless others "
+        "work here too: then whatever is done in batches is done in smaller ones."
+    )
+    return found
+
+
+async def _at(width: int, found: Found, run: Run, *, events: int, rounds: int) -> None:
+    levels = {"INFO": "INFO, the default"}
+    if not run.quick:
+        levels["WARNING"] = "WARNING"
+    loop_events = events if run.quick else 2 * events
+    tokens = rounds * (loop_events + 2_000 + 2 * events) + 2 * _WARM_UP
+    bare: list[Round] = []
+    answering: list[float] = []
+    relayed: dict[str, list[Round]] = {level: [] for level in levels}
+    async with contextlib.AsyncExitStack() as stack:
+        temporal, board, server = await stack.enter_async_context(
+            processes.frontend(run.folder, tokens)
+        )
+        numbers = Numbers(board)
+        benches = {
+            level: await stack.enter_async_context(
+                at_work(run, temporal, board, numbers, in_flight=width, log_level=level)
+            )
+            for level in levels
+        }
+        for number in range(rounds):
+            run.say(f"a: {width} in flight, round {number + 1} of {rounds}: bare loop")
+            first = numbers.take(loop_events + 2_000)
+            calls, cpu = board.calls, server.cpu_seconds()
+            loop = await processes.direct(
+                temporal, first=first, events=loop_events, in_flight=width, warm_up=2_000
+            )
+            answering.append((server.cpu_seconds() - cpu) / (board.calls - calls))
+            bare.append(Round(loop["events"], loop["seconds"], loop["cpu_seconds"]))
+            for level, bench in benches.items():
+                run.say(f"a: {width} in flight, round {number + 1} of {rounds}: relay, {level}")
+                relayed[level].append(await bench.backlog(events))
+    answer = statistics.median(answering)
+    found.figures[f"{width}/null frontend"] = {"cpu_micros": answer * 1e6}
+    found.notes.append(
+        f"The null frontend used {answer * 1e6:.0f} µs a call of the bare loop's, {width} in flight: "
+        f"it is the bottleneck beyond {1 / answer:,.0f} calls a second."
+    )
+    for level, label in levels.items():
+        _report(found, width, (level, label), bare, relayed[level])
+
+
+def _report(
+    found: Found,
+    width: int,
+    logged: tuple[str, str],
+    bare: Sequence[Round],
+    relay: Sequence[Round],
+) -> None:
+    level, label = logged
+    micros = [statistics.median(one.cpu_micros for one in them) for them in (bare, relay)]
+    speeds = [statistics.median(one.per_second for one in them) for them in (bare, relay)]
+    ratio = micros[1] / micros[0]
+    found.rows.append(
+        (
+            str(width),
+            label,
+            f"{micros[0]:.1f}",
+            f"{micros[1]:.1f}",
+            f"{ratio:.2f}",
+            f"{speeds[0]:,.0f}",
+            f"{speeds[1]:,.0f}",
+        )
+    )
+    found.targets.append(
+        Target(
+            f"CPU of an event, {width} in flight, {level}, times the bare loop's", ratio, CPU_TARGET
+        )
+    )
+    found.figures[f"{width}/{level}"] = {
+        "in_flight": width,
+        "log_level": level,
+        "cpu_micros": {"bare_loop": micros[0], "relay": micros[1], "ratio": ratio},
+        "per_second": {"bare_loop": speeds[0], "relay": speeds[1], "ratio": speeds[1] / speeds[0]},
+        "aim": CPU_AIM,
+        "rounds": {
+            "bare_loop": [asdict(one) for one in bare],
+            "relay": [asdict(one) for one in relay],
+        },
+    }

@@ -1,0 +1,159 @@
+"""Room `tests/bench`, part e: the relay's resident memory with a backlog of a million events.
+
+Two phases, since both fill a relay: Temporal is away (every call is answered
+UNAVAILABLE) while the backlog waits, then the backlog is worked off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import shutil
+import statistics
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from tests.bench import kafka, plots, processes
+from tests.bench.cost import Bench, Numbers, at_work
+from tests.bench.events import publish_fast
+from tests.bench.report import Found, Target
+from tests.bench.run import Run
+
+_APACHE_NEEDS = ("java", "mvn")
+_EVERY_SECONDS = 0.5
+_SETTLE = 0.25
+"""Share of a phase that does not count for whether memory is flat: queues fill."""
+_MB = 1e6
+MEMORY_TARGET = 150.0
+SPREAD_TARGET = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Memory at a moment."""
+
+    seconds: float
+    megabytes: float
+    applied: int
+
+
+async def measure(run: Run) -> Found:
+    """Run part e."""
+    # noida-db 0.2.3 answers a fetch with all that a partition has (11 MB where 1 MB was asked for,
+    # measured): the consumer's memory is then the broker's choice.
+    as_it_is = (
+        run.broker.kind != "embedded" or run.quick or not all(map(shutil.which, _APACHE_NEEDS))
+    )
+    if as_it_is:
+        return await _measure(run)
+    run.say("e: starting Apache Kafka, which keeps to the fetch sizes asked for")
+    async with kafka.broker("apache", run.folder) as broker:
+        return await _measure(dataclasses.replace(run, broker=broker))
+
+
+async def _measure(run: Run) -> Found:
+    events, away, working = (20_000, 1.0, 3.0) if run.quick else (1_000_000, 20.0, 60.0)
+    async with (
+        processes.frontend(run.folder, events + 4_000) as (temporal, board, _),
+        at_work(run, temporal, board, Numbers(board)) as bench,
+    ):
+        before = bench.process.resident_bytes() / _MB
+        board.all_fail = True
+        await _publish(run, bench, events)
+        begin = time.monotonic()
+        run.say(f"e: {away:g} s of an outage, {events:,} events waiting")
+        outage = await _sample(bench, begin, away)
+        board.all_fail = False
+        run.say(f"e: {working:g} s of work on the backlog")
+        work = await _sample(bench, begin, working)
+    peak = max(one.megabytes for one in (*outage, *work))
+    left = events - (work[-1].applied - work[0].applied)
+    steady = work[int(len(work) * _SETTLE) :]
+    sizes = [one.megabytes for one in steady]
+    found = Found(
+        title=f"e. Resident memory of the relay, {events:,} events waiting",
+        headings=("", "MB"),
+        rows=[
+            ("idle, warmed up", f"{before:.0f}"),
+            ("outage, median", f"{statistics.median(one.megabytes for one in outage):.0f}"),
+            ("at work, median", f"{statistics.median(one.megabytes for one in work):.0f}"),
+            ("most", f"{peak:.0f}"),
+            ("slope at work, a minute", f"{_slope(steady):+.2f}"),
+        ],
+        targets=[
+            Target("most resident memory", peak, MEMORY_TARGET, unit=" MB"),
+            Target(
+                "flat: most less least while at work, of the median",
+                100 * (max(sizes) - min(sizes)) / statistics.median(sizes),
+                SPREAD_TARGET,
+                unit=" %",
+            ),
+        ],
+        figures=_figures(before, outage, work, left),
+        notes=[f"{left:,} of the events were still waiting at the end; 1 MB is 1,000,000 bytes."],
+    )
+    found.notes.append(f"Kafka: {run.broker.kind}.")
+    if run.broker.kind == "embedded":
+        found.notes.append(
+            "The embedded broker answers a fetch with all that a partition has, however little is "
+            "asked for: these figures are the broker's. Install Java and Maven, or give --kafka."
+        )
+    found.plot = plots.over_time(
+        run.plots / "e-memory.png",
+        [one.seconds for one in (*outage, *work)],
+        [one.megabytes for one in (*outage, *work)],
+        title=f"{found.title}: {away:g} s of an outage, then at work",
+        label="MB",
+    )
+    return found
+
+
+async def _publish(run: Run, bench: Bench, events: int) -> None:
+    out = 0
+
+    def published(count: int) -> None:
+        nonlocal out
+        out += count
+        if out % 50_000 < count:
+            run.say(f"e: {out:,} of {events:,} events published")
+
+    first = bench.numbers.take(events)
+    await publish_fast(
+        bench.broker.address, bench.topics.completions, first, events, published=published
+    )
+
+
+async def _sample(bench: Bench, begin: float, seconds: float) -> list[Sample]:
+    samples: list[Sample] = []
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        samples.append(
+            Sample(
+                time.monotonic() - begin,
+                bench.process.resident_bytes() / _MB,
+                bench.board.applied,
+            )
+        )
+        await asyncio.sleep(_EVERY_SECONDS)
+    return samples
+
+
+def _slope(samples: list[Sample]) -> float:
+    """Return megabytes a minute, by least squares."""
+    line = statistics.linear_regression(
+        [one.seconds / 60 for one in samples], [one.megabytes for one in samples]
+    )
+    return line.slope
+
+
+def _figures(before: float, outage: list[Sample], work: list[Sample], left: int) -> dict[str, Any]:
+    return {
+        "idle_mb": before,
+        "waiting_at_the_end": left,
+        "slope_mb_a_minute": _slope(work[int(len(work) * _SETTLE) :]),
+        "samples": {
+            name: [[one.seconds, one.megabytes, one.applied] for one in samples]
+            for name, samples in (("outage", outage), ("work", work))
+        },
+    }

@@ -1,0 +1,167 @@
+"""Room `tests/bench`: the processes that are measured, and what the system says of them.
+
+Touches processes (all of them under the guard of `completion_relay.embedded`, so
+that none outlives the bench), their CPU time and resident memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil
+from tests.bench.board import Board
+from tests.bench.errors import BenchError
+from tests.support import Topics
+
+from completion_relay.embedded.process import HOST, ServerProcess, connectable, free_port
+
+_READY_SECONDS = 60.0
+_numbers = itertools.count(1)
+
+
+class Measured:
+    """A process under guard: its CPU time and its memory, children included."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self._server = server
+
+    def _processes(self) -> list[psutil.Process]:
+        if self._server.pid is None:
+            raise BenchError(f"{self._server.name} ended: see {self._server.log}")
+        return psutil.Process(self._server.pid).children(recursive=True)
+
+    def pids(self) -> list[int]:
+        """Return the processes' ids."""
+        return [process.pid for process in self._processes()]
+
+    def cpu_seconds(self) -> float:
+        """Return user and system time so far, seconds."""
+        times = [process.cpu_times() for process in self._processes()]
+        return sum(time.user + time.system for time in times)
+
+    def resident_bytes(self) -> int:
+        """Return the resident memory now, bytes."""
+        return sum(process.memory_info().rss for process in self._processes())
+
+    @property
+    def log(self) -> Path:
+        """What the process writes."""
+        return self._server.log
+
+
+@contextlib.asynccontextmanager
+async def frontend(folder: Path, tokens: int) -> AsyncIterator[tuple[str, Board, Measured]]:
+    """Run a null frontend; yield its address, its board and the process."""
+    number = next(_numbers)
+    port = free_port()
+    path = folder / f"board-{number}"
+    server = ServerProcess("null frontend", folder / f"frontend-{number}.log")
+    with Board(path, tokens) as board:
+        await server.start(
+            [
+                *(sys.executable, "-m", "tests.bench.frontend"),
+                *("--port", str(port), "--board", path, "--tokens", str(tokens)),
+            ]
+        )
+        try:
+            await server.ready(lambda: connectable(port), within=_READY_SECONDS)
+            yield f"{HOST}:{port}", board, Measured(server)
+        finally:
+            await server.stop()
+    path.unlink()
+
+
+@contextlib.asynccontextmanager
+async def relay(
+    folder: Path,
+    *,
+    kafka: str,
+    temporal: str,
+    topics: Topics,
+    empty_fetch_pause_ms: int,
+    log_level: str | None = None,
+    in_flight: int | None = None,
+) -> AsyncIterator[Measured]:
+    """Run `completion-relay run` with its defaults but for what is given; yield it once ready.
+
+    Its log goes to a file, as a container's does.
+    """
+    number = next(_numbers)
+    settings: dict[str, dict[str, object]] = {
+        "kafka": {
+            "bootstrap_servers": kafka,
+            "group_id": f"{topics.completions}.group",
+            "empty_fetch_pause_ms": empty_fetch_pause_ms,
+        },
+        "topics": {
+            name: getattr(topics, name)
+            for name in ("completions", "audit", "dead_letter", "parked", "signals")
+        },
+        "temporal": {"address": temporal, "namespaces": ["default"]},
+        "relay": {} if in_flight is None else {"max_in_flight": in_flight},
+        "log": {} if log_level is None else {"level": log_level},
+    }
+    config = folder / f"relay-{number}.toml"
+    # JSON's strings, numbers and arrays are TOML's too.
+    config.write_text(
+        "".join(
+            f"[{section}]\n"
+            + "".join(f"{name} = {json.dumps(value)}\n" for name, value in of.items())
+            for section, of in settings.items()
+        ),
+        "utf-8",
+    )
+    port = free_port()
+    server = ServerProcess("relay", folder / f"relay-{number}.log")
+
+    async def ready() -> None:
+        await connectable(port)
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://{HOST}:{port}/readyz") as response,
+        ):
+            if response.status != 200:
+                raise BenchError(await response.text())
+
+    await server.start(
+        [
+            *(sys.executable, "-m", "completion_relay", "run"),
+            *("--config", config, "--http", f"{HOST}:{port}"),
+        ]
+    )
+    try:
+        await server.ready(ready, within=_READY_SECONDS)
+        yield Measured(server)
+    finally:
+        await server.stop()
+
+
+async def direct(temporal: str, **options: object) -> dict[str, Any]:
+    """Run the baseline (`tests.bench.direct`) and return what it prints."""
+    arguments = [
+        part
+        for name, value in options.items()
+        for part in (f"--{name.replace('_', '-')}", str(value))
+    ]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.bench.direct", "--temporal", temporal, *arguments),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        out, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        raise BenchError(f"tests.bench.direct ended with exit code {process.returncode}")
+    found: dict[str, Any] = json.loads(out)
+    return found

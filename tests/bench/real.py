@@ -1,0 +1,187 @@
+"""Room `tests/bench`, part b: throughput on a real development server, beside direct completion.
+
+The server (SQLite) is the bottleneck of both ways, and noisy: many short rounds,
+the ways taking turns at going first. A round's speed is from its first completion
+to its last, so that neither connecting nor Kafka's first fetch counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import statistics
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from temporalio import activity, workflow
+from temporalio.client import Client
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from tests.bench import kafka, processes
+from tests.bench.errors import BenchError
+from tests.bench.events import completed, publish_at_once
+from tests.bench.kafka import Broker, Progress
+from tests.bench.report import Found, Target
+from tests.bench.run import Run
+from tests.support import Topics, consume_all, eventually
+
+from completion_relay.embedded import TemporalServer
+from completion_schemas.audit import decode_audit
+from completion_schemas.dispositions import Disposition
+from completion_schemas.events import ActivityReference
+
+_FAN = 50
+_IN_FLIGHT = 64
+_ROUND_SECONDS = 120.0
+THROUGHPUT_TARGET = 0.95
+
+
+@workflow.defn
+class Fan:
+    """Waits for many activities at once."""
+
+    @workflow.run
+    async def run(self, width: int) -> None:
+        await asyncio.gather(
+            *(
+                workflow.execute_activity("wait", start_to_close_timeout=timedelta(minutes=10))
+                for _ in range(width)
+            )
+        )
+
+
+@dataclass
+class Waiting:
+    """The activities that wait."""
+
+    references: list[ActivityReference] = field(default_factory=list)
+
+    @activity.defn(name="wait")
+    async def wait(self) -> None:
+        self.references.append(ActivityReference.from_info(activity.info()))
+        activity.raise_complete_async()
+
+
+async def hand_offs(client: Client, count: int) -> list[ActivityReference]:
+    """Return the references of so many activities that wait, in the order of their workflows."""
+    waiting = Waiting()
+    queue = f"bench-{uuid.uuid4()}"
+    async with Worker(
+        client,
+        task_queue=queue,
+        workflows=[Fan],
+        activities=[waiting.wait],
+        # The sandbox would load this whole module again for each worker.
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    ):
+        for _ in range(count // _FAN):
+            await client.start_workflow(Fan.run, _FAN, id=f"fan-{uuid.uuid4()}", task_queue=queue)
+        await eventually(
+            lambda: len(waiting.references) >= count,
+            timeout=_ROUND_SECONDS,
+            what=f"{count} hand-offs",
+        )
+    return sorted(waiting.references, key=lambda one: one.workflow_id)
+
+
+async def measure(run: Run) -> Found:
+    """Run part b."""
+    events, rounds = (100, 1) if run.quick else (500, 10)
+    speeds: dict[str, list[float]] = {"direct": [], "relay": []}
+    async with (
+        TemporalServer(data=run.folder / "temporal", logs=run.folder) as server,
+        _relay(run.broker, run.folder, server.address) as way,
+    ):
+        client = await Client.connect(server.address)
+        for number in range(rounds):
+            run.say(f"b: round {number + 1} of {rounds}: {2 * events} activities hand off")
+            references = await hand_offs(client, 2 * events)
+            halves = {"direct": references[:events], "relay": references[events:]}
+            # Each goes first in every other round: the server slows down as it fills.
+            for name in sorted(halves, reverse=bool(number % 2)):
+                run.say(f"b: round {number + 1} of {rounds}: {name}")
+                speeds[name].append(
+                    await way.through_the_relay(halves[name])
+                    if name == "relay"
+                    else await _direct(run.folder, server.address, halves[name])
+                )
+    medians = {name: statistics.median(them) for name, them in speeds.items()}
+    ratios = [relay / direct for direct, relay in zip(*speeds.values(), strict=True)]
+    ratio = statistics.median(ratios)
+    return Found(
+        title=f"b. Development server, {_IN_FLIGHT} in flight: {events:,} completions a round, "
+        f"median of {rounds}",
+        headings=("", "completions a second", "lowest", "highest"),
+        rows=[
+            (name, f"{medians[name]:,.0f}", f"{min(them):,.0f}", f"{max(them):,.0f}")
+            for name, them in speeds.items()
+        ],
+        targets=[
+            Target(
+                "throughput, times direct, median of the rounds' ratios",
+                ratio,
+                THROUGHPUT_TARGET,
+                at_most=False,
+            )
+        ],
+        figures={
+            "per_second": medians,
+            "ratio": ratio,
+            "ratios": ratios,
+            "rounds": speeds,
+        },
+    )
+
+
+async def _direct(folder: Path, temporal: str, references: Sequence[ActivityReference]) -> float:
+    tokens = folder / "tokens"
+    tokens.write_text("\n".join(one.task_token for one in references), "ascii")
+    loop = await processes.direct(temporal, tokens=tokens, in_flight=_IN_FLIGHT)
+    first, last = loop["done"]
+    return (len(references) - 1) / ((int(last) - int(first)) / 1e9)
+
+
+@dataclass(slots=True)
+class _Way:
+    broker: Broker
+    topics: Topics
+    progress: Progress
+    decided: int = 0
+
+    async def through_the_relay(self, references: Sequence[ActivityReference]) -> float:
+        records = [completed(one) for one in references]
+        await publish_at_once(
+            self.broker.address, self.topics.completions, records, now=lambda: None
+        )
+        await self.progress.all_committed(within=_ROUND_SECONDS)
+        trail = [
+            decode_audit(record.value)
+            for record in await consume_all(self.broker.address, self.topics.audit)
+        ]
+        wrong = [one for one in trail if one.disposition is not Disposition.APPLIED]
+        if wrong:
+            raise BenchError(f"{len(wrong)} events were not applied: {wrong[0]}")
+        new = sorted(trail, key=lambda one: one.decided_at)[self.decided :]
+        if len(new) != len(references):
+            raise BenchError(f"{len(new)} audit records for {len(references)} events")
+        self.decided = len(trail)
+        return (len(new) - 1) / (new[-1].decided_at - new[0].decided_at) * 1e9
+
+
+@contextlib.asynccontextmanager
+async def _relay(broker: Broker, folder: Path, temporal: str) -> AsyncIterator[_Way]:
+    topics = await broker.topics()
+    async with (
+        processes.relay(
+            folder,
+            kafka=broker.address,
+            temporal=temporal,
+            topics=topics,
+            empty_fetch_pause_ms=broker.empty_fetch_pause_ms,
+            in_flight=_IN_FLIGHT,
+        ),
+        kafka.progress(broker, topics) as progress,
+    ):
+        yield _Way(broker, topics, progress)

@@ -1,0 +1,276 @@
+"""Room `tests/chaos`: a rolling upgrade: a relay of an earlier revision beside one of this tree.
+
+    python -m tests.chaos.upgrade [--revision REV] [--seed N] [--activities N] [--seconds N]
+
+Both are in one group on Apache Kafka. While events come, the earlier one is killed and
+started again, then this tree's; at the end the earlier one is stopped, as an upgrade
+does. Nothing may be lost or doubled.
+
+Second audit records (and dead letters) are allowed at positions that the earlier relay
+decided, and nowhere else: up to 6ec01f7 a relay writes the audit record first and
+commits the offset later, not in one transaction, so that whoever takes over after its
+death decides the position again; and it does not read what a later relay wrote into the
+commit's metadata as settled ahead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import io
+import random
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tests.apache.kafka import ApacheKafka
+from tests.chaos.command import CANNOT_RUN, count, finish, positive, progress
+from tests.chaos.gather import gather
+from tests.chaos.judge import Found, Position, by_its_position, judge, origin
+from tests.chaos.load import Emitter, Waiting, addresses, connect, script
+from tests.chaos.relays import Line, RelayProcess
+from tests.chaos.report import Report
+from tests.chaos.run import SETTINGS, TOPICS, all_end, create_topics, load_figures, settle
+
+from completion_relay.embedded import TemporalServer
+
+ROOT = Path(__file__).resolve().parents[2]
+BEFORE_TRANSACTIONS = "6ec01f7"
+"""The last revision that commits offsets without a transaction."""
+_GROUP = "upgrade"
+_SOURCES = ("relay", "workflow", "schemas")
+_OLD = "earlier"
+
+
+class NoRevisionError(Exception):
+    """There is no earlier revision here; the text says why."""
+
+
+def reachable_revision() -> str:
+    """Return the revision to upgrade from: the last before transactions, else the one before this.
+
+    Raises:
+        NoRevisionError: this is no clone, or one without history.
+    """
+    for revision in (BEFORE_TRANSACTIONS, "HEAD~1"):
+        with contextlib.suppress(NoRevisionError):
+            return resolved(revision)
+    raise NoRevisionError(
+        f"neither {BEFORE_TRANSACTIONS} nor HEAD~1 is in this clone: fetch its history "
+        "(git fetch --unshallow), or name a revision"
+    )
+
+
+def resolved(revision: str) -> str:
+    """Return a revision's full name.
+
+    Raises:
+        NoRevisionError: there is no such revision in this clone.
+    """
+    try:
+        return _git("rev-parse", "--verify", f"{revision}^{{commit}}").decode().strip()
+    except NoRevisionError as error:
+        raise NoRevisionError(f"revision {revision}: {error}: name one of this clone") from None
+
+
+def unpack(revision: str, folder: Path) -> str:
+    """Write a revision's sources into a folder; return the PYTHONPATH that runs them.
+
+    Raises:
+        NoRevisionError: there is no such revision.
+    """
+    archive = _git("archive", "--format=tar", revision, *_SOURCES)
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        files.extractall(folder, filter="data")
+    return ":".join(str(folder / source) for source in _SOURCES)
+
+
+def _git(*arguments: str) -> bytes:
+    try:
+        return subprocess.run(
+            ["git", "-C", ROOT, *arguments], capture_output=True, check=True
+        ).stdout
+    except FileNotFoundError:
+        raise NoRevisionError("there is no git on PATH") from None
+    except subprocess.CalledProcessError as error:
+        raise NoRevisionError(f"git {arguments[0]}: {error.stderr.decode().strip()}") from None
+
+
+def forgive_earlier(found: Found) -> Found:
+    """Return what was found, without the second records that the earlier relay may leave.
+
+    At a position where one of the records is the earlier relay's, records that say the
+    same count as one. Records that contradict each other stay.
+    """
+    audits = by_its_position(found.audit)
+    old = {at for at, records in audits.items() if any(_is_old(one.relay_id) for one in records)}
+    audit = [
+        one
+        for at, records in audits.items()
+        for one in (
+            {(r.disposition, r.reason, r.event_id): r for r in records}.values()
+            if at in old
+            else records
+        )
+    ]
+    letters: dict[tuple[Position, int], int] = {}
+    for number, letter in enumerate(found.dead_letters):
+        at = origin(letter)
+        letters.setdefault((at, 0 if at in old else number), number)
+    kept = [found.dead_letters[number] for number in letters.values()]
+    return replace(found, audit=audit, dead_letters=kept)
+
+
+def _is_old(relay_id: str) -> bool:
+    return relay_id.startswith(_OLD)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upgrade:
+    """What is asked for."""
+
+    revision: str
+    seed: int = 1
+    activities: int = 300
+    seconds: float = 20.0
+    """How long events come."""
+    settle: float = 90.0
+
+
+async def upgrade(asked: Upgrade, folder: Path, say: Callable[[str], None]) -> Report:
+    """Do one rolling upgrade.
+
+    Raises:
+        NoRevisionError: there is no such revision.
+        ServerFailedError: a server did not start.
+    """
+    earlier = await asyncio.to_thread(unpack, asked.revision, folder / "earlier")
+    items = script(asked.seed, addresses(asked.activities))
+    async with contextlib.AsyncExitStack() as stack:
+        say(f"upgrading from {asked.revision[:12]}: Kafka and Temporal start")
+        temporal = TemporalServer(data=folder / "temporal", logs=folder)
+        kafka = ApacheKafka(folder)
+        await stack.enter_async_context(temporal)
+        await stack.enter_async_context(kafka)
+        await create_topics(kafka.address)
+        members = _Members(
+            Line(kafka=kafka.address, temporal=temporal.address), folder, earlier, say
+        )
+        stack.push_async_callback(members.close)
+        client = await connect(temporal.address)
+        waiting = Waiting(client)
+        async with waiting.worker():
+            await waiting.start(asked.activities, say)
+            await asyncio.gather(members.start(old=True), members.start(old=False))
+            await members.serving()
+            emitter = Emitter(kafka.address, TOPICS["completions"], asked.seed, waiting.references)
+            async with asyncio.TaskGroup() as at_once:
+                at_once.create_task(emitter.emit(items, seconds=asked.seconds))
+                at_once.create_task(members.roll(asked.seconds))
+            settled = await settle(kafka.address, _GROUP, asked.settle, say)
+            await all_end(client, asked.activities)
+        await members.close()
+        found = await gather(client, kafka.address, _GROUP, TOPICS, addresses(asked.activities))
+    by_relay = {
+        kind: sum(_is_old(one.relay_id) is old for one in found.audit)
+        for kind, old in (("earlier", True), ("later", False))
+    }
+    forgiven = forgive_earlier(found)
+    return Report(
+        title=f"upgrade from {asked.revision[:12]}",
+        seed=asked.seed,
+        seconds=asked.seconds,
+        settled_after=settled,
+        load=load_figures(asked.activities, items, found),
+        faults={"relay killed": members.killed},
+        told={
+            **{f"audit records of the {kind} relay": count for kind, count in by_relay.items()},
+            "second audit records at the earlier relay's positions, allowed": len(found.audit)
+            - len(forgiven.audit),
+        },
+        findings=judge(asked.seed, items, forgiven),
+    )
+
+
+class _Members:
+    """The two relays, each with processes one after another."""
+
+    def __init__(self, line: Line, folder: Path, earlier: str, say: Callable[[str], None]) -> None:
+        self._line = line
+        self._folder = folder
+        self._earlier = earlier
+        self._say = say
+        self._started = 0
+        self._running: dict[bool, RelayProcess] = {}
+        self.killed = 0
+
+    async def start(self, *, old: bool) -> None:
+        self._started += 1
+        name = f"{_OLD if old else 'this'}.{self._started}"
+        self._say(f"{name} starts")
+        self._running[old] = RelayProcess(
+            name,
+            self._line,
+            group=_GROUP,
+            folder=self._folder,
+            settings=SETTINGS,
+            python_path=self._earlier if old else None,
+        )
+        await self._running[old].launch()
+
+    async def serving(self) -> None:
+        await asyncio.gather(*(member.serving() for member in self._running.values()))
+
+    async def roll(self, seconds: float) -> None:
+        """Kill the earlier one, then this tree's, each once amid the events; then stop the earlier."""
+        for old in (True, False):
+            await asyncio.sleep(seconds / 3)
+            self._say(f"{self._running[old].name} is killed")
+            await self._running[old].kill()
+            self.killed += 1
+            await self.start(old=old)
+        await self.serving()
+        await asyncio.sleep(seconds / 6)
+        self._say(f"{self._running[True].name} is stopped: the upgrade is done")
+        await self._running.pop(True).terminate()
+
+    async def close(self) -> None:
+        await asyncio.gather(*(member.terminate() for member in self._running.values()))
+        self._running.clear()
+
+
+def main() -> int:
+    """Do one upgrade as the command line asks; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.chaos.upgrade", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("--revision", help="to upgrade from (default: one that is reachable)")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--activities", type=count, default=300)
+    parser.add_argument("--seconds", type=positive, default=20.0)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep logs and data there")
+    given = parser.parse_args()
+    say = progress()
+    try:
+        asked = Upgrade(
+            revision=resolved(given.revision) if given.revision else reachable_revision(),
+            seed=given.seed,
+            activities=given.activities,
+            seconds=given.seconds,
+        )
+    except NoRevisionError as error:
+        say(f"cannot run: {error}")
+        return CANNOT_RUN
+    with tempfile.TemporaryDirectory(prefix="upgrade-") as temporary:
+        work = upgrade(asked, given.keep or Path(temporary), say)
+        return finish(work, say=say, figures=given.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

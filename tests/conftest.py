@@ -1,0 +1,148 @@
+"""Room `tests`: which servers the tests run against, and the fixtures every test may use.
+
+    --kafka    embedded | apache | testcontainers | HOST:PORT
+    --temporal embedded | testcontainers | HOST:PORT
+
+A server starts when the first test asks for it and lives as long as the session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from temporalio.client import Client
+from tests.support import Topics, create_topics
+
+from completion_relay.embedded import KafkaBroker, TemporalServer
+
+# No test is timed: on a machine that is busy an example takes as long as it takes.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
+
+_KAFKA = ("embedded", "apache", "testcontainers")
+_TEMPORAL = ("embedded", "testcontainers")
+_TEST_SECONDS = 150.0
+"""The longest tests take 40 s on two cores."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("servers")
+    for name, known in (("kafka", _KAFKA), ("temporal", _TEMPORAL)):
+        group.addoption(
+            f"--{name}",
+            default="embedded",
+            metavar="|".join([*known, "HOST:PORT"]),
+            help=f"the {name.capitalize()} the tests use (default: embedded)",
+        )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "source_tree: reads files of the source tree that are not shipped; tests/wheel.py leaves "
+        "it out",
+    )
+    for name, known in (("kafka", _KAFKA), ("temporal", _TEMPORAL)):
+        value: str = config.getoption(name)
+        if value not in known and not value.rpartition(":")[2].isdecimal():
+            raise pytest.UsageError(
+                f"--{name} {value}: not known: choose {', '.join(known)} or HOST:PORT"
+            )
+
+
+@pytest.fixture(autouse=True)
+async def time_limit(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """End a test that hangs, and show what each of its tasks waits for.
+
+    pytest-timeout, the limit beyond this one, would only show the loop's select.
+    """
+
+    def end() -> None:
+        for task in asyncio.all_tasks():
+            task.print_stack(file=sys.stderr)
+            if getattr(task.get_coro(), "__name__", "") == name:
+                task.cancel(f"{name} took more than {_TEST_SECONDS:.0f} s")
+
+    name = getattr(request.node, "originalname", "")
+    timer = asyncio.get_running_loop().call_later(_TEST_SECONDS, end)
+    yield
+    timer.cancel()
+
+
+@pytest.fixture(scope="session")
+async def kafka_address(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[str]:
+    """`HOST:PORT` of the Kafka broker of this session."""
+    choice: str = request.config.getoption("kafka")
+    async with contextlib.AsyncExitStack() as servers:
+        if choice == "embedded":
+            data = tmp_path_factory.mktemp("kafka")
+            broker = KafkaBroker(data=data, logs=data)
+            await servers.enter_async_context(broker)
+            yield broker.address
+        elif choice == "apache":
+            from tests.apache.kafka import ApacheKafka  # noqa: PLC0415
+
+            cluster = ApacheKafka(tmp_path_factory.mktemp("apache"))
+            await servers.enter_async_context(cluster)
+            yield cluster.address
+        elif choice == "testcontainers":
+            from tests.containers import kafka_container  # noqa: PLC0415
+
+            yield await servers.enter_async_context(kafka_container())
+        else:
+            yield choice
+
+
+@pytest.fixture(scope="session")
+async def temporal_address(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[str]:
+    """`HOST:PORT` of the Temporal server of this session."""
+    choice: str = request.config.getoption("temporal")
+    async with contextlib.AsyncExitStack() as servers:
+        if choice == "embedded":
+            data: Path = tmp_path_factory.mktemp("temporal")
+            server = TemporalServer(data=data, logs=data)
+            await servers.enter_async_context(server)
+            yield server.address
+        elif choice == "testcontainers":
+            from tests.containers import temporal_container  # noqa: PLC0415
+
+            yield await servers.enter_async_context(temporal_container())
+        else:
+            yield choice
+
+
+@pytest.fixture
+async def client(temporal_address: str) -> Client:
+    """A client of the `default` namespace."""
+    return await Client.connect(temporal_address, namespace="default")
+
+
+@pytest.fixture
+async def topics(kafka_address: str) -> Topics:
+    """This test's own five topics, with the sizes of the contract."""
+    names = Topics.unique()
+    await create_topics(
+        kafka_address,
+        {
+            topic: {"max.message.bytes": str(size)}
+            for topic, size in names.max_message_bytes().items()
+        },
+    )
+    return names
+
+
+@pytest.fixture
+def task_queue() -> str:
+    """A task queue that no other test has."""
+    return f"queue-{uuid.uuid4().hex[:12]}"

@@ -1,0 +1,54 @@
+"""`make bench`, as far as the harness itself goes: the figures of `--quick` mean nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+_ROOT = Path(__file__).parents[3]
+
+
+async def bench(*arguments: str | Path) -> tuple[int | None, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.bench", *map(str, arguments)),
+        cwd=_ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        out, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return process.returncode, out.decode()
+
+
+async def test_a_quick_run_of_the_cpu_part_ends_well_and_writes_its_figures(
+    kafka_address: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "bench.json"
+    code, out = await bench(
+        *("--quick", "--only", "a", "--kafka", kafka_address),
+        *("--json", file, "--plots", tmp_path / "plots"),
+    )
+    assert code == 0, out
+    found = json.loads(file.read_text("utf-8"))
+    assert found["quick"] is True
+    assert found["machine"]["cores"] > 0
+    assert found["machine"]["versions"]["temporalio"]
+    (target,) = found["parts"]["a"]["targets"]
+    figures = found["parts"]["a"]["figures"]["64/INFO"]
+    micros = figures["cpu_micros"]
+    assert target["value"] == micros["ratio"] == micros["relay"] / micros["bare_loop"]
+    assert target["limit"] == 1.35
+    assert figures["rounds"]["relay"][0]["events"] == 1_000
+    assert ("met: " if target["met"] else "MISSED: ") in out
+
+
+async def test_a_part_that_is_not_there_is_refused_with_those_that_are() -> None:
+    code, out = await bench("--only", "a,x")
+    assert code == 2
+    assert "no part x: choose of a, b, c, d, e, f" in out

@@ -1,0 +1,7 @@
+"""Fixtures of the end-to-end tests."""
+
+from __future__ import annotations
+
+from tests.integration.relay.conftest import scene
+
+__all__ = ["scene"]

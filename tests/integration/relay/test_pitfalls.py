@@ -1,0 +1,49 @@
+"""Pitfalls (`relay/PITFALLS.md`) that no other test of the relay shows by itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from temporalio.api.common.v1 import Payload, Payloads
+from tests.integration.relay.waiting import Scene, completed, event, relay
+
+from completion_schemas.events import Completed
+
+
+async def test_what_a_codec_has_encrypted_reaches_temporal_byte_for_byte(scene: Scene) -> None:
+    """A client's converter or codec on the way would encode it a second time."""
+    sent = Payloads(
+        payloads=[
+            Payload(metadata={"encoding": b"binary/encrypted", "key": b"7"}, data=bytes(range(256)))
+        ]
+    )
+    async with relay(scene.settings()):
+        handle, reference = await scene.waiting()
+        await scene.decided(await scene.emit(event(reference, Completed(sent))))
+        results = [
+            entry.activity_task_completed_event_attributes.result
+            async for entry in handle.fetch_history_events()
+            if entry.HasField("activity_task_completed_event_attributes")
+        ]
+        await handle.terminate()
+    assert results == [sent]
+
+
+async def test_the_audit_trail_tells_tokens_apart_without_showing_one(scene: Scene) -> None:
+    """After a reset attempt numbers repeat: the token's fingerprint says which one it was.
+
+    It is the relay that takes it: the events say nothing of it.
+    """
+    async with relay(scene.settings()):
+        references = [(await scene.waiting())[1] for _ in range(2)]
+        audit = [
+            await scene.decided(
+                await scene.emit(event(replace(reference, token_fingerprint=""), completed()))
+            )
+            for reference in references
+        ]
+    assert [record.token_fingerprint for record in audit] == [
+        reference.token_fingerprint for reference in references
+    ]
+    assert audit[0].token_fingerprint != audit[1].token_fingerprint
+    assert len(audit[0].token_preview) < len(references[0].task_token) / 2

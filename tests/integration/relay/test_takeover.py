@@ -1,0 +1,118 @@
+"""Partitions are taken one owner after the other, and whatever ends a takeover leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from tests.integration.relay.waiting import Scene, completed, event, relay
+
+import completion_relay.takeover
+from completion_relay.journal import Journal
+from completion_relay.service import Relay
+from completion_relay.takeover import Takeover
+from completion_schemas.dispositions import Disposition
+
+
+@pytest.fixture
+def journals(monkeypatch: pytest.MonkeyPatch) -> list[Journal]:
+    """Every journal that is made from now on."""
+    made: list[Journal] = []
+
+    class Counted(Journal):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            made.append(self)
+
+    monkeypatch.setattr(completion_relay.takeover, "Journal", Counted)
+    return made
+
+
+def still_open(journals: list[Journal]) -> list[Journal]:
+    """Return the journals whose producer or task goes on."""
+
+    def is_open(journal: Journal) -> bool:
+        producer: AIOKafkaProducer | None = journal._producer
+        writing = journal._writing
+        return (producer is not None and not producer._closed) or (
+            writing is not None and not writing.done()
+        )
+
+    return [journal for journal in journals if is_open(journal)]
+
+
+async def test_a_stop_during_a_takeover_leaves_no_producer_behind(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, journals: list[Journal]
+) -> None:
+    """White-box: aiokafka lets the listener finish, after the relay has given up what it had."""
+    taken, stop = asyncio.Event(), asyncio.Event()
+    original = Takeover.take
+
+    async def slow(self: Takeover, *arguments: Any, **options: Any) -> Any:
+        result = await original(self, *arguments, **options)
+        taken.set()
+        await stop.wait()
+        # Until the membership has ended and waits for this.
+        await self._clock.sleep(0.5)
+        return result
+
+    monkeypatch.setattr(Takeover, "take", slow)
+    running = asyncio.create_task(Relay(scene.settings()).run(stop, on_ready=lambda _: None))
+    async with asyncio.timeout(30):
+        await taken.wait()
+        stop.set()
+        await running
+    assert journals
+    assert still_open(journals) == []
+
+
+async def test_a_takeover_that_fails_for_one_partition_waits_for_the_others_and_gives_all_back(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, journals: list[Journal]
+) -> None:
+    """One that went on would fence whoever has its partition by then; then it is tried again."""
+    original = Journal.open
+    finished: list[TopicPartition] = []
+    open_when_failed: list[int] = []
+
+    async def one_fails(self: Journal) -> OffsetAndMetadata | None:
+        first = self is journals[0]
+        if first and not finished:
+            raise KafkaConnectionError("away for a moment")
+        result = await original(self)
+        finished.append(self._partition)
+        return result
+
+    original_close = Journal.close
+
+    async def close(self: Journal, **options: Any) -> None:
+        open_when_failed.append(len(finished))
+        await original_close(self, **options)
+
+    monkeypatch.setattr(Journal, "open", one_fails)
+    monkeypatch.setattr(Journal, "close", close)
+    async with relay(scene.settings()):
+        _, reference = await scene.waiting()
+        at = await scene.emit(event(reference, completed()))
+        assert (await scene.decided(at)).disposition is Disposition.APPLIED
+    in_a_takeover = 8  # four partitions of two topics
+    assert open_when_failed[0] == in_a_takeover - 1
+    assert len(journals) == 2 * in_a_takeover
+    assert still_open(journals) == []
+
+
+async def test_a_defect_in_a_takeover_ends_the_relay_and_is_not_swallowed(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Swallowed by aiokafka, it would leave a member that has partitions and reads none."""
+
+    async def defect(*_: object, **__: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(Takeover, "take", defect)
+    with pytest.raises(RuntimeError, match="a defect"):
+        async with asyncio.timeout(30):
+            await Relay(scene.settings()).run(asyncio.Event(), on_ready=lambda _: None)

@@ -1,0 +1,76 @@
+"""Where a partition is read from when it is assigned."""
+
+from __future__ import annotations
+
+import pytest
+from aiokafka.structs import OffsetAndMetadata
+
+from completion_relay.assigned import start_of
+from completion_relay.ledger import PartitionLedger, Receipt
+from completion_relay.offset_map import encode
+
+
+def committed(offset: int, *ahead: range) -> OffsetAndMetadata:
+    return OffsetAndMetadata(offset, encode(offset, ahead))
+
+
+def test_a_group_that_is_new_to_a_partition_begins_with_the_oldest_record() -> None:
+    start = start_of(None, beginning=7, end=100)
+    assert (start.offset, start.settled_ahead, start.problem) == (7, [], None)
+
+
+@pytest.mark.parametrize("offset", [7, 50, 100])
+def test_a_committed_offset_is_where_to_go_on(offset: int) -> None:
+    """That of the oldest record, and that of the next one to be written, included."""
+    start = start_of(committed(offset), beginning=7, end=100)
+    assert (start.offset, start.settled_ahead, start.problem) == (offset, [], None)
+
+
+def test_what_is_settled_ahead_comes_from_the_metadata() -> None:
+    ahead = [range(52, 55), range(60, 61)]
+    start = start_of(committed(50, *ahead), beginning=7, end=100)
+    assert (start.offset, start.settled_ahead, start.problem) == (50, ahead, None)
+
+
+@pytest.mark.parametrize("metadata", ["somebody's note", "1AAAA", encode(49, [range(52, 55)])])
+def test_metadata_that_cannot_be_read_is_told_and_taken_for_none(metadata: str) -> None:
+    start = start_of(OffsetAndMetadata(50, metadata), beginning=7, end=100)
+    assert (start.offset, start.settled_ahead) == (50, [])
+    assert start.problem is not None
+    assert "metadata" in start.problem
+
+
+def test_a_topic_that_ends_before_the_committed_offset_is_read_from_its_beginning() -> None:
+    """It was made anew: these are other records, and what was settled ahead says nothing of them."""
+    start = start_of(committed(50, range(60, 61)), beginning=0, end=49)
+    assert (start.offset, start.settled_ahead) == (0, [])
+    assert start.problem is not None
+    assert "committed is 50" in start.problem
+    assert "ends at 49" in start.problem
+
+
+def test_records_that_were_deleted_are_told_and_passed_over() -> None:
+    start = start_of(committed(50), beginning=53, end=100)
+    assert (start.offset, start.settled_ahead) == (53, [])
+    assert start.problem is not None
+    assert "records 50 to 52 were deleted" in start.problem
+
+
+def test_what_is_settled_beyond_the_deleted_records_stays_settled() -> None:
+    """Or it would be decided again, and have a second audit record."""
+    ahead = [range(51, 52), range(53, 56), range(60, 61)]
+    start = start_of(committed(50, *ahead), beginning=54, end=100)
+    assert (start.offset, start.settled_ahead) == (54, [range(54, 56), range(60, 61)])
+    ledger = PartitionLedger(
+        epoch=1, window=10, begin=start.offset, settled_ahead=start.settled_ahead
+    )
+    receipts = {offset: ledger.receive(offset, at=0.0) for offset in (54, 55, 56, 60, 61)}
+    assert {offset for offset, receipt in receipts.items() if receipt is Receipt.NEW} == {56, 61}
+
+
+def test_both_problems_are_told() -> None:
+    start = start_of(OffsetAndMetadata(50, "somebody's note"), beginning=54, end=100)
+    assert (start.offset, start.settled_ahead) == (54, [])
+    assert start.problem is not None
+    assert "metadata" in start.problem
+    assert "deleted" in start.problem

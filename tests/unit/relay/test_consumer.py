@@ -1,0 +1,141 @@
+"""What a poll does beside a takeover. White-box: on a real broker both are a matter of milliseconds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import ConsumerRecord, TopicPartition
+from tests.unit.relay.fakes import ManualClock
+
+from completion_relay.assigned import Assigned
+from completion_relay.consumer import Consumer
+from completion_relay.health import Health
+from completion_relay.intake import ENOUGH
+from completion_relay.journal import Journal
+from completion_relay.ledger import PartitionLedger
+from completion_relay.observe import Observer
+from completion_relay.parking import Order
+from completion_relay.pipeline import Pipeline
+from completion_relay.settings import KafkaSettings, RelaySettings, TopicSettings
+
+PARTITION = TopicPartition("completions", 3)
+A_POLL_TAKES = KafkaSettings.model_construct(rebalance_timeout_ms=20, session_timeout_ms=10)
+"""At most 40 ms, which no broker would agree to."""
+
+
+class Member:
+    """A consumer of aiokafka's: what its next poll brings, and where it was set to."""
+
+    def __init__(self) -> None:
+        self.brings: Callable[[], dict[TopicPartition, list[ConsumerRecord[Any, Any]]]] | None = (
+            None
+        )
+        self.sought: dict[TopicPartition, int] = {}
+        self.asked = 0
+        self.stopped: set[TopicPartition] = set()
+
+    async def getmany(self, **_: object) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
+        self.asked += 1
+        if self.brings is None:
+            await asyncio.Event().wait()
+        assert self.brings is not None
+        return self.brings()
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        self.sought[partition] = offset
+
+    def assignment(self) -> set[TopicPartition]:
+        return {PARTITION}
+
+    def paused(self) -> set[TopicPartition]:
+        return self.stopped
+
+    def pause(self, *partitions: TopicPartition) -> None:
+        self.stopped = self.stopped | set(partitions)
+
+    def highwater(self, _: TopicPartition) -> int:
+        return 100
+
+
+class Polls:
+    """A member of the group that polls when it is told to."""
+
+    def __init__(self) -> None:
+        self.member = Member()
+        self.room = 100
+        self.consumer = Consumer(
+            {},
+            topics=TopicSettings(),
+            kafka=A_POLL_TAKES,
+            relay=RelaySettings(),
+            pipeline=cast("Pipeline", None),
+            is_away=lambda: False,
+            room=lambda: self.room,
+            observer=Observer(namespaces=("orders",), health=Health()),
+            clock=ManualClock(),
+        )
+        self.consumer._consumer = cast("AIOKafkaConsumer[Any, Any]", self.member)
+        self.consumer._over = asyncio.get_running_loop().create_future()
+        self.stopping = asyncio.create_task(asyncio.Event().wait())
+
+    async def poll(self) -> None:
+        await self.consumer._poll(self.stopping)
+
+    def held(self, begin: int) -> Assigned:
+        ledger = PartitionLedger(epoch=1, window=10, begin=begin)
+        return Assigned(PARTITION, ledger, cast("Journal", None), Order())
+
+
+@pytest.fixture
+async def polls() -> AsyncIterator[Polls]:
+    there = Polls()
+    yield there
+    there.stopping.cancel()
+
+
+async def test_a_poll_that_has_no_answer_ends_the_membership(polls: Polls) -> None:
+    with pytest.raises(TimeoutError, match="no answer to a poll"):
+        await polls.poll()
+
+
+async def test_a_takeover_that_takes_longer_than_a_poll_may_does_not(polls: Polls) -> None:
+    """Where much is parked, all of it is read before anything is decided."""
+    polls.consumer._is_taking = True
+    await polls.poll()
+
+
+async def test_what_was_fetched_before_a_takeover_had_set_the_position_is_fetched_again(
+    polls: Polls,
+) -> None:
+    """By itself, aiokafka begins at what it takes for the committed offset while the listener is at work."""
+    held = polls.held(begin=17)
+
+    def brings() -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
+        polls.consumer._assigned = {PARTITION: held}
+        return {PARTITION: [cast("ConsumerRecord[Any, Any]", None)]}
+
+    polls.member.brings = brings
+    await polls.poll()
+    assert polls.member.sought == {PARTITION: 17}
+    assert held.ledger.next_offset == 17
+
+
+async def test_a_member_that_has_enough_to_do_polls_all_the_same_with_all_paused(
+    polls: Polls,
+) -> None:
+    """One that does not is thrown out of the group, and never learns of it (facts C)."""
+    polls.room = 0
+    held = polls.held(begin=0)
+    polls.consumer._assigned = {PARTITION: held}
+    polls.consumer._intake.take(held, [cast("ConsumerRecord[Any, Any]", None)] * ENOUGH)
+    polls.member.brings = dict
+    await polls.poll()
+    assert polls.member.asked == 0
+    cast("ManualClock", polls.consumer._clock).advance(1.0)
+    await polls.poll()
+    assert polls.member.asked == 1
+    assert polls.member.stopped == {PARTITION}

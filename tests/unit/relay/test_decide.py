@@ -1,0 +1,453 @@
+"""One event's way to its final outcome, on scripts of answers."""
+
+from __future__ import annotations
+
+import base64
+from itertools import chain, repeat
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from temporalio.api.common.v1 import Payload, Payloads
+from temporalio.api.failure.v1 import Failure
+from tests.unit.relay.fakes import NOW, OK, PATIENCE, Script
+
+from completion_relay.decide import decide
+from completion_relay.decision import Decision
+from completion_relay.evidence import Decided, NotScheduled, Pending, Undetermined
+from completion_relay.identity import RecordMark
+from completion_relay.verdict import NAMESPACE_NOT_FOUND, Answer, Status
+from completion_schemas.dispositions import DeadLetterReason, Disposition
+from completion_schemas.events import (
+    ActivityReference,
+    Canceled,
+    Completed,
+    CompletionEvent,
+    Failed,
+    Heartbeat,
+    Outcome,
+    UnixNanos,
+)
+
+MARK = RecordMark("e-1", "completions", 3, 7)
+TOKEN = base64.b64encode(b"no token that can be read").decode()
+BY_IDS = ActivityReference(workflow_id="w", run_id="r", activity_id="a")
+BY_TOKEN = ActivityReference(task_token=TOKEN, workflow_id="w", run_id="r", activity_id="a")
+TOKEN_ALONE = ActivityReference(task_token=TOKEN)
+
+UNAVAILABLE = Answer(Status.UNAVAILABLE, "shard unavailable, please backoff and retry")
+AMBIGUOUS = Answer(Status.DEADLINE_EXCEEDED, "Timeout expired")
+THROTTLED = Answer(
+    Status.RESOURCE_EXHAUSTED,
+    "namespace rate limit exceeded",
+    frozenset({"ResourceExhaustedFailure"}),
+)
+OVER_GRPC_LIMIT = Answer(
+    Status.RESOURCE_EXHAUSTED,
+    "grpc: received message after decompression larger than max 4194304",
+)
+DENIED = Answer(Status.PERMISSION_DENIED, "Request unauthorized.")
+REFUSED = Answer(Status.INVALID_ARGUMENT, "Error deserializing task token.")
+NOT_FOUND = Answer(Status.NOT_FOUND, "workflow execution already completed")
+NO_NAMESPACE = Answer(
+    Status.NOT_FOUND, "Namespace orders is not found.", frozenset({NAMESPACE_NOT_FOUND})
+)
+WEATHER = [
+    UNAVAILABLE,
+    AMBIGUOUS,
+    THROTTLED,
+    Answer(Status.ABORTED, "aborted"),
+    Answer(Status.INTERNAL, "internal"),
+    Answer(Status.UNKNOWN, "unexpected EOF"),
+    Answer(Status.CANCELLED, "connection closed"),
+]
+
+STARTED = Pending(attempt=1, is_started=True)
+WAITING_FOR_A_WORKER = Pending(attempt=1, is_started=False)
+
+
+def event(
+    outcome: Outcome | None = None,
+    *,
+    activity: ActivityReference = BY_TOKEN,
+    deadline: int | None = None,
+) -> CompletionEvent:
+    return CompletionEvent(
+        event_id=MARK.event_id,
+        occurred_at=UnixNanos(NOW - 10**9),
+        activity=activity,
+        outcome=Completed() if outcome is None else outcome,
+        deadline=None if deadline is None else UnixNanos(deadline),
+    )
+
+
+def payloads(size: int) -> Payloads:
+    return Payloads(payloads=[Payload(data=b"x" * size)])
+
+
+async def run(script: Script, the_event: CompletionEvent) -> Decision:
+    return await decide(script.means, the_event, "orders", MARK)
+
+
+async def test_ok_is_applied_by_one_call() -> None:
+    script = Script([OK])
+    decision = await run(script, event())
+    assert (decision.disposition, decision.tries, decision.rpc_status) == (
+        Disposition.APPLIED,
+        1,
+        Status.OK,
+    )
+    assert script.looks.questions == []
+
+
+async def test_a_call_says_where_what_and_by_which_record() -> None:
+    the_event = event(Failed(Failure(message="no")))
+    script = Script([OK])
+    await run(script, the_event)
+    assert script.sends.calls == [("orders", the_event.activity, the_event.outcome, str(MARK))]
+
+
+async def test_weather_is_waited_for_with_a_growing_backoff() -> None:
+    script = Script([UNAVAILABLE, UNAVAILABLE, OK])
+    decision = await run(script, event())
+    assert (decision.disposition, decision.tries) == (Disposition.APPLIED, 3)
+    first, second = script.clock.waits
+    assert PATIENCE.retry_initial / 2 <= first <= PATIENCE.retry_initial
+    assert PATIENCE.retry_initial <= second <= 2 * PATIENCE.retry_initial
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(WEATHER), max_size=40))
+async def test_no_weather_dead_letters_or_outlasts_the_event(weather: list[Answer]) -> None:
+    """Invariant 4: an outage never drains the topic into the dead-letter topic."""
+    script = Script([*weather, OK])
+    decision = await run(script, event())
+    assert (decision.disposition, decision.tries) == (Disposition.APPLIED, len(weather) + 1)
+    assert all(wait <= PATIENCE.retry_maximum for wait in script.clock.waits)
+
+
+async def test_throttling_never_dead_letters() -> None:
+    script = Script([*[THROTTLED] * 500, OK])
+    decision = await run(script, event(Completed(payloads(1000))))
+    assert (decision.disposition, decision.tries) == (Disposition.APPLIED, 501)
+
+
+async def test_an_answer_that_was_lost_is_found_in_history() -> None:
+    """The ambiguous call had done it: the relay's own NOT_FOUND is its own success."""
+    script = Script(
+        [AMBIGUOUS, NOT_FOUND], findings=[Decided(Disposition.APPLIED, "COMPLETED by us")]
+    )
+    decision = await run(script, event())
+    assert (decision.disposition, decision.tries) == (Disposition.APPLIED, 2)
+    assert decision.rpc_status is Status.NOT_FOUND
+    assert decision.detail == "COMPLETED by us"
+    (question,) = script.looks.questions
+    assert (question.mark, question.workflow_id, question.activity_id) == (MARK, "w", "a")
+
+
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        Disposition.DUPLICATE,
+        Disposition.CONFLICT,
+        Disposition.SUPERSEDED,
+        Disposition.EXPIRED,
+        Disposition.CLOSED,
+        Disposition.UNKNOWN,
+    ],
+)
+async def test_not_found_becomes_what_the_look_says(disposition: Disposition) -> None:
+    script = Script([NOT_FOUND], findings=[Decided(disposition, "why")])
+    decision = await run(script, event())
+    assert (decision.disposition, decision.detail, decision.tries) == (disposition, "why", 1)
+
+
+async def test_a_look_that_tells_nothing_yet_is_repeated() -> None:
+    """History lags while a workflow task is in flight."""
+    script = Script(
+        [NOT_FOUND],
+        findings=[
+            Undetermined("buffered"),
+            Undetermined("buffered"),
+            Decided(Disposition.EXPIRED, ""),
+        ],
+    )
+    decision = await run(script, event())
+    assert decision.disposition is Disposition.EXPIRED
+    assert len(script.looks.questions) == 3
+
+
+async def test_looks_that_never_tell_end_in_unknown() -> None:
+    script = Script([NOT_FOUND], findings=repeat(Undetermined("buffered")))
+    decision = await run(script, event())
+    assert decision.disposition is Disposition.UNKNOWN
+    assert "buffered" in decision.detail
+    assert PATIENCE.look_timeout <= script.clock.monotonic() < PATIENCE.look_timeout + 2
+
+
+async def test_a_look_that_fails_by_weather_is_repeated() -> None:
+    script = Script(
+        [NOT_FOUND], findings=[*WEATHER, Decided(Disposition.CONFLICT, "by somebody else")]
+    )
+    decision = await run(script, event())
+    assert (decision.disposition, decision.tries) == (Disposition.CONFLICT, 1)
+    assert len(script.looks.questions) == len(WEATHER) + 1
+
+
+async def test_a_halt_is_told_and_ends_by_itself() -> None:
+    script = Script([DENIED, DENIED, OK])
+    decision = await run(script, event())
+    assert (decision.disposition, decision.tries) == (Disposition.APPLIED, 3)
+    assert script.happened("halted", "resumed") == ["halted", "resumed"]
+    namespace, detail = script.observer.halts[0]
+    assert namespace == "orders"
+    assert "Request unauthorized." in detail
+
+
+async def test_a_look_that_is_denied_halts_and_decides_nothing() -> None:
+    script = Script([NOT_FOUND], findings=[DENIED, Decided(Disposition.CLOSED, "")])
+    decision = await run(script, event())
+    assert decision.disposition is Disposition.CLOSED
+    assert len(script.observer.halts) == 1
+
+
+async def test_a_deadline_that_has_passed_ends_the_retries_after_a_look() -> None:
+    script = Script([UNAVAILABLE], findings=[STARTED])
+    decision = await run(script, event(deadline=NOW - 1))
+    assert (decision.disposition, decision.tries) == (Disposition.EXPIRED, 1)
+    assert script.happened("send", "look") == ["send", "look"]
+
+
+async def test_a_deadline_that_has_passed_does_not_end_the_first_call() -> None:
+    script = Script([OK])
+    decision = await run(script, event(deadline=NOW - 1))
+    assert decision.disposition is Disposition.APPLIED
+
+
+async def test_a_deadline_is_no_proof_as_long_as_no_look_succeeds() -> None:
+    script = Script([UNAVAILABLE], findings=[UNAVAILABLE, UNAVAILABLE, STARTED])
+    decision = await run(script, event(deadline=NOW - 1))
+    assert decision.disposition is Disposition.EXPIRED
+    assert len(script.looks.questions) == 3
+
+
+async def test_a_refused_request_is_dead_lettered_as_invalid() -> None:
+    script = Script([REFUSED])
+    decision = await run(script, event())
+    assert (decision.disposition, decision.reason) == (
+        Disposition.DEAD_LETTERED,
+        DeadLetterReason.INVALID,
+    )
+    assert (decision.tries, decision.stage) == (1, "complete")
+    assert decision.detail == REFUSED.message
+
+
+def _application_type(outcome: Outcome) -> str:
+    assert isinstance(outcome, Failed)
+    assert outcome.failure.application_failure_info.non_retryable
+    return outcome.failure.application_failure_info.type
+
+
+async def test_a_cancellation_nobody_asked_for_is_reported_as_a_failure() -> None:
+    script = Script([REFUSED, OK])
+    decision = await run(script, event(Canceled()))
+    assert (decision.disposition, decision.tries) == (Disposition.APPLIED, 2)
+    assert "CalleeCanceled" in decision.detail
+    assert [type(call.outcome) for call in script.sends.calls] == [Canceled, Failed]
+    assert _application_type(script.sends.calls[1].outcome) == "CalleeCanceled"
+
+
+async def test_a_cancellation_refused_twice_is_invalid() -> None:
+    """A bad token is refused with the same status, whatever is sent with it."""
+    script = Script([REFUSED, REFUSED])
+    decision = await run(script, event(Canceled()))
+    assert (decision.disposition, decision.reason, decision.tries) == (
+        Disposition.DEAD_LETTERED,
+        DeadLetterReason.INVALID,
+        2,
+    )
+
+
+def assert_too_large(decision: Decision, *words: str) -> None:
+    assert (decision.disposition, decision.reason) == (
+        Disposition.DEAD_LETTERED,
+        DeadLetterReason.TOO_LARGE,
+    )
+    for word in words:
+        assert word in decision.detail
+
+
+@pytest.mark.parametrize("outcome", [Completed, Canceled])
+async def test_payloads_over_the_blob_limit_fail_the_activity_instead(
+    outcome: type[Completed | Canceled],
+) -> None:
+    """Temporal would answer OK and fail the activity without saying who did it."""
+    too_large = payloads(1001)
+    script = Script([OK], blob_limit=1000)
+    decision = await run(script, event(outcome(too_large)))
+    assert_too_large(decision, str(too_large.ByteSize()), "1000")
+    (call,) = script.sends.calls
+    assert _application_type(call.outcome) == "ResultTooLarge"
+    assert isinstance(call.outcome, Failed)
+    for size in (str(too_large.ByteSize()), "1000"):
+        assert size in call.outcome.failure.message
+
+
+@pytest.mark.parametrize("outcome", [Completed(), Canceled(), Failed(Failure(message="no"))])
+async def test_a_message_over_grpcs_limit_fails_the_activity_instead(outcome: Outcome) -> None:
+    script = Script([OVER_GRPC_LIMIT, OK])
+    decision = await run(script, event(outcome))
+    assert_too_large(decision, "4194304")
+    assert decision.tries == 2
+    assert _application_type(script.sends.calls[1].outcome) == "ResultTooLarge"
+
+
+async def test_payloads_at_the_blob_limit_are_sent_as_they_are() -> None:
+    result = payloads(1000)
+    script = Script([OK], blob_limit=result.ByteSize())
+    decision = await run(script, event(Completed(result)))
+    assert decision.disposition is Disposition.APPLIED
+    assert script.sends.calls[0].outcome == Completed(result)
+
+
+@pytest.mark.parametrize("done", [Disposition.APPLIED, Disposition.DUPLICATE])
+async def test_a_failure_sent_instead_that_is_found_in_history_is_too_large_still(
+    done: Disposition,
+) -> None:
+    """A relay that died in between must not say that the result was applied."""
+    script = Script([NOT_FOUND], findings=[Decided(done, "FAILED by us")], blob_limit=10)
+    assert_too_large(await run(script, event(Completed(payloads(11)))))
+
+
+async def test_a_failure_sent_instead_that_came_too_late_is_what_the_look_says() -> None:
+    script = Script([NOT_FOUND], findings=[Decided(Disposition.CONFLICT, "")], blob_limit=10)
+    decision = await run(script, event(Completed(payloads(11))))
+    assert decision.disposition is Disposition.CONFLICT
+
+
+async def test_a_heartbeat_over_the_blob_limit_is_dead_lettered_without_a_call() -> None:
+    """It decides nothing, so it fails nothing."""
+    script = Script(blob_limit=10)
+    decision = await run(script, event(Heartbeat(payloads(11))))
+    assert_too_large(decision)
+    assert (decision.tries, script.sends.calls) == (0, [])
+
+
+async def test_by_ids_a_look_comes_before_every_call() -> None:
+    """Delivered twice, a failure by ids burns two attempts."""
+    script = Script([AMBIGUOUS, UNAVAILABLE, OK], findings=repeat(STARTED))
+    decision = await run(script, event(activity=BY_IDS))
+    assert (decision.disposition, decision.tries) == (Disposition.APPLIED, 3)
+    assert script.happened("look", "send") == ["look", "send"] * 3
+
+
+async def test_by_ids_what_the_look_decides_is_not_sent_again() -> None:
+    script = Script(
+        [AMBIGUOUS], findings=[STARTED, Decided(Disposition.APPLIED, "Temporal took the failure")]
+    )
+    decision = await run(script, event(activity=BY_IDS))
+    assert (decision.disposition, decision.tries) == (Disposition.APPLIED, 1)
+
+
+@pytest.mark.parametrize(
+    "not_yet", [WAITING_FOR_A_WORKER, NotScheduled("the workflow has not scheduled this activity")]
+)
+async def test_by_ids_an_early_event_waits_for_its_activity(
+    not_yet: Pending | NotScheduled,
+) -> None:
+    script = Script([OK], findings=chain(repeat(not_yet, 20), [STARTED]))
+    decision = await run(script, event(activity=BY_IDS))
+    assert (decision.disposition, decision.tries) == (Disposition.APPLIED, 1)
+
+
+@pytest.mark.parametrize(
+    "never", [WAITING_FOR_A_WORKER, NotScheduled("the workflow has not scheduled this activity")]
+)
+async def test_by_ids_the_wait_for_the_activity_is_bounded(never: Pending | NotScheduled) -> None:
+    script = Script(findings=repeat(never))
+    decision = await run(script, event(activity=BY_IDS))
+    assert (decision.disposition, decision.tries) == (Disposition.UNKNOWN, 0)
+    assert PATIENCE.early_timeout <= script.clock.monotonic() < PATIENCE.early_timeout + 2
+
+
+async def test_by_ids_an_activity_at_another_attempt_is_left_alone() -> None:
+    script = Script(findings=repeat(STARTED))
+    reference = ActivityReference(workflow_id="w", run_id="r", activity_id="a", attempt=2)
+    decision = await run(script, event(activity=reference))
+    assert (decision.disposition, decision.tries) == (Disposition.UNKNOWN, 0)
+    assert "attempt 1" in decision.detail
+    assert "for 2" in decision.detail
+
+
+async def test_not_found_with_nothing_to_look_for_is_unknown() -> None:
+    script = Script([NOT_FOUND])
+    decision = await run(script, event(activity=TOKEN_ALONE))
+    assert (decision.disposition, decision.tries) == (Disposition.UNKNOWN, 1)
+    assert script.looks.questions == []
+
+
+async def test_a_heartbeat_overtaken_by_the_decision_is_coalesced() -> None:
+    script = Script([NOT_FOUND], findings=[Decided(Disposition.CONFLICT, "COMPLETED by e-2")])
+    decision = await run(script, event(Heartbeat()))
+    assert decision.disposition is Disposition.COALESCED
+    assert "COMPLETED by e-2" in decision.detail
+
+
+@pytest.mark.parametrize(
+    "asks",
+    [
+        Answer(Status.OK, cancel_requested=True),
+        Answer(Status.OK, paused=True),
+        Answer(Status.OK, reset=True),
+    ],
+)
+async def test_what_a_heartbeats_answer_asks_for_is_a_signal(asks: Answer) -> None:
+    decision = await run(Script([asks]), event(Heartbeat()))
+    assert (decision.disposition, decision.signal) == (Disposition.APPLIED, asks)
+
+
+async def test_a_heartbeats_answer_that_asks_for_nothing_is_no_signal() -> None:
+    decision = await run(Script([OK]), event(Heartbeat()))
+    assert decision.signal is None
+
+
+async def test_a_token_of_a_namespace_that_is_gone_is_unknown_and_halts_nobody() -> None:
+    """The namespace of the request is there, so the one inside of the token is not."""
+    script = Script([NO_NAMESPACE], namespaces=[OK])
+    decision = await run(script, event())
+    assert (decision.disposition, decision.tries) == (Disposition.UNKNOWN, 1)
+    assert script.observer.halts == []
+
+
+async def test_a_configured_namespace_that_is_missing_halts_until_it_is_there() -> None:
+    script = Script([NO_NAMESPACE, NO_NAMESPACE, OK], namespaces=[NO_NAMESPACE, NO_NAMESPACE])
+    decision = await run(script, event())
+    assert (decision.disposition, decision.tries) == (Disposition.APPLIED, 3)
+    assert script.happened("halted", "resumed") == ["halted", "resumed"]
+
+
+async def test_a_configured_namespace_nobody_can_ask_for_is_not_given_up() -> None:
+    script = Script([NO_NAMESPACE, OK], namespaces=[UNAVAILABLE])
+    decision = await run(script, event())
+    assert (decision.disposition, decision.tries) == (Disposition.APPLIED, 2)
+
+
+async def test_by_ids_a_missing_namespace_halts_without_a_question() -> None:
+    """There is no token that could name another one."""
+    script = Script([OK], findings=[NO_NAMESPACE, STARTED])
+    decision = await run(script, event(activity=BY_IDS))
+    assert (decision.disposition, decision.tries) == (Disposition.APPLIED, 1)
+    assert len(script.observer.halts) == 1
+
+
+async def test_an_outage_during_the_looks_takes_nothing_of_their_time() -> None:
+    """It outlasts `relay.look_timeout`; what is buffered still gets its time to be written."""
+    found = (Undetermined("buffered"), Decided(Disposition.APPLIED, "COMPLETED by us"))
+    decision = await run(Script([NOT_FOUND], findings=[*[UNAVAILABLE] * 20, *found]), event())
+    assert decision.disposition is Disposition.APPLIED
+
+
+async def test_by_ids_an_outage_takes_nothing_of_an_early_events_time() -> None:
+    script = Script([OK], findings=[*[UNAVAILABLE] * 20, WAITING_FOR_A_WORKER, STARTED])
+    decision = await run(script, event(activity=BY_IDS))
+    assert decision.disposition is Disposition.APPLIED

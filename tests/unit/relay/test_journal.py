@@ -1,0 +1,409 @@
+"""What becomes of a partition's records: one transaction, again after a failure, never twice, never as another's.
+
+The producer here is a script of what Kafka does to transactions; on real brokers the
+same is shown by tests/integration/relay/test_promises.py, test_parking.py and tests/chaos.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from tests.unit.relay.fakes import ManualClock
+
+import completion_relay.journal
+from completion_relay.journal import Entry, Journal, LostPartitionError
+from completion_relay.ledger import PartitionLedger
+from completion_relay.offset_map import decode
+from completion_schemas.record import KafkaRecord
+
+PARTITION = TopicPartition("completions", 3)
+PLENTY = 10.0
+"""Seconds that no test needs."""
+SOON = 0.0
+NEVER = 3_600.0
+"""An interval that no test lives to see."""
+
+
+class Batch:
+    """As aiokafka's builder, with room for two records."""
+
+    def __init__(self) -> None:
+        self.records: list[bytes] = []
+
+    def append(self, *, value: bytes, **_: object) -> object:
+        if len(self.records) == 2:
+            return None
+        self.records.append(value)
+        return object()
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class Kafka:
+    """What is durable, and what it is going to do to commits."""
+
+    committed: OffsetAndMetadata | None = None
+    topics: dict[str, list[bytes]] = field(default_factory=dict)
+    commits: list[str] = field(default_factory=list)
+    """What each commit comes to: `ok`, `fails`, `answer lost`, `fenced`; `ok` when there is none."""
+    refuses: list[str] = field(default_factory=list)
+    """Topics that do not take the next batch."""
+    happened: list[str] = field(default_factory=list)
+    owner: object = None
+    before_commit: Callable[[], Awaitable[None]] | None = None
+
+    async def read_committed(self) -> OffsetAndMetadata | None:
+        self.happened.append("read")
+        return self.committed
+
+    def producer(self, **_: object) -> Producer:
+        return Producer(self)
+
+
+class Producer:
+    """A transactional producer, as far as the journal knows it."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        self._kafka = kafka
+        self._sent: list[tuple[str, Batch]] = []
+        self._offsets: dict[TopicPartition, OffsetAndMetadata] = {}
+        self.is_stopped = False
+
+    async def start(self) -> None:
+        self._kafka.happened.append("fence")
+        self._kafka.owner = self
+
+    async def stop(self) -> None:
+        self.is_stopped = True
+
+    async def begin_transaction(self) -> None:
+        self._sent, self._offsets = [], {}
+
+    def create_batch(self) -> Batch:
+        return Batch()
+
+    async def partitions_for(self, _: str) -> set[int]:
+        return {0, 1, 2, 3}
+
+    async def send_batch(self, batch: Batch, topic: str, *, partition: int) -> asyncio.Future[Any]:
+        assert partition == PARTITION.partition
+        sent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if topic in self._kafka.refuses:
+            self._kafka.refuses.remove(topic)
+            sent.set_exception(KafkaError("MessageSizeTooLarge"))
+        else:
+            self._sent.append((topic, batch))
+            sent.set_result(None)
+        return sent
+
+    async def send_offsets_to_transaction(
+        self, offsets: dict[TopicPartition, OffsetAndMetadata], group: str
+    ) -> None:
+        assert group == "g"
+        self._offsets = offsets
+
+    async def commit_transaction(self) -> None:
+        kafka = self._kafka
+        if kafka.before_commit is not None:
+            await kafka.before_commit()
+        comes_to = kafka.commits.pop(0) if kafka.commits else "ok"
+        if comes_to == "fenced" or kafka.owner is not self:
+            raise ProducerFenced
+        if comes_to == "fails":
+            raise KafkaError("the coordinator has moved")
+        for topic, batch in self._sent:
+            kafka.topics.setdefault(topic, []).extend(batch.records)
+        kafka.committed = self._offsets[PARTITION]
+        if comes_to == "answer lost":
+            raise KafkaError("connection lost")
+
+
+class Watch:
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.errors: list[BaseException] = []
+        self.news = asyncio.Event()
+
+    def wrote(self, partition: TopicPartition, seconds: float) -> None:
+        assert partition == PARTITION
+        assert seconds >= 0
+        self._note("wrote")
+
+    def failed(self, partition: TopicPartition, error: BaseException) -> None:
+        assert partition == PARTITION
+        self.errors.append(error)
+        self._note("failed")
+
+    def lost(self, partition: TopicPartition, error: LostPartitionError) -> None:
+        assert partition == PARTITION
+        self.errors.append(error)
+        self._note("lost")
+
+    def closed(self, partition: TopicPartition) -> None:
+        assert partition == PARTITION
+        self._note("closed")
+
+    def _note(self, what: str) -> None:
+        self.told.append(what)
+        self.news.set()
+
+    async def until(self, *told: str) -> None:
+        """Wait until it was told all of that, in that order, and nothing else."""
+        try:
+            async with asyncio.timeout(PLENTY):
+                while self.told != list(told):
+                    self.news.clear()
+                    await self.news.wait()
+        except TimeoutError:
+            raise AssertionError(f"expected {told}, was told {self.told}") from None
+
+
+@dataclass
+class Stage:
+    """A journal that writes, with its ledger."""
+
+    kafka: Kafka
+    watch: Watch
+    clock: ManualClock
+    journal: Journal
+    ledger: PartitionLedger
+    durable: list[int] = field(default_factory=list)
+
+    def add(self, *offsets: int, topic: str = "audit") -> None:
+        for offset in offsets:
+            record = KafkaRecord(None, b"%d" % offset, ())
+            self.journal.add(
+                Entry(offset, ((topic, record),), lambda at=offset: self.durable.append(at))  # type: ignore[misc]
+            )
+
+
+Opens = Callable[..., Awaitable[Stage]]
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Opens:
+    """Return what opens a journal of the records 10 to 19."""
+
+    async def opened(kafka: Kafka, *, interval: float = SOON) -> Stage:
+        monkeypatch.setattr(completion_relay.journal, "AIOKafkaProducer", kafka.producer)
+        watch, clock = Watch(), ManualClock()
+        journal = Journal(
+            {},
+            group="g",
+            partition=PARTITION,
+            interval=interval,
+            clock=clock,
+            committed=kafka.read_committed,
+            observer=watch,
+        )
+        await journal.open()
+        ledger = PartitionLedger(epoch=1, window=100, begin=10)
+        for offset in range(10, 20):
+            ledger.receive(offset, at=0.0)
+        journal.begin(ledger)
+        return Stage(kafka, watch, clock, journal, ledger)
+
+    return opened
+
+
+async def test_the_committed_offset_is_read_only_when_nobody_else_can_move_it(
+    opened: Opens,
+) -> None:
+    kafka = Kafka(OffsetAndMetadata(10, ""))
+    stage = await opened(kafka)
+    assert kafka.happened == ["fence", "read"]
+    await stage.journal.close(within=PLENTY)
+
+
+async def test_records_and_offset_are_written_together(opened: Opens) -> None:
+    kafka = Kafka(OffsetAndMetadata(10, ""))
+    stage = await opened(kafka)
+    stage.add(10, 11, 12)
+    await stage.watch.until("wrote")
+    assert kafka.topics == {"audit": [b"10", b"11", b"12"]}
+    assert kafka.committed == OffsetAndMetadata(13, "")
+    assert stage.durable == [10, 11, 12]
+    await stage.journal.close(within=PLENTY)
+
+
+async def test_what_is_settled_ahead_is_written_beside_the_offset(opened: Opens) -> None:
+    kafka = Kafka(OffsetAndMetadata(10, ""))
+    stage = await opened(kafka)
+    stage.add(10, 12)
+    await stage.watch.until("wrote")
+    assert kafka.committed is not None
+    assert kafka.committed.offset == 11
+    assert decode(11, kafka.committed.metadata) == [range(12, 13)]
+    await stage.journal.close(within=PLENTY)
+
+
+async def test_whoever_is_fenced_has_lost_the_partition_and_takes_it_no_more(
+    opened: Opens,
+) -> None:
+    kafka = Kafka(OffsetAndMetadata(10, ""), commits=["fenced"])
+    stage = await opened(kafka)
+    stage.add(10)
+    await stage.watch.until("lost")
+    assert kafka.happened == ["fence", "read"]
+    assert (kafka.topics, stage.durable) == ({}, [])
+    await stage.journal.close(within=PLENTY)
+    assert kafka.happened == ["fence", "read"]
+
+
+async def test_a_batch_that_failed_is_written_again_with_a_new_producer(opened: Opens) -> None:
+    kafka = Kafka(OffsetAndMetadata(10, ""), commits=["fails"])
+    stage = await opened(kafka)
+    first = kafka.owner
+    stage.add(10)
+    await stage.watch.until("failed")
+    await stage.clock.until_pending(1)
+    stage.add(11)
+    stage.clock.advance(1.0)
+    await stage.watch.until("failed", "wrote", "wrote")
+    assert kafka.topics == {"audit": [b"10", b"11"]}
+    assert kafka.committed == OffsetAndMetadata(12, "")
+    assert stage.durable == [10, 11]
+    assert isinstance(first, Producer)
+    assert first.is_stopped
+    assert first is not kafka.owner
+    await stage.journal.close(within=PLENTY)
+
+
+@pytest.mark.parametrize("before", [None, OffsetAndMetadata(10, "")])
+async def test_a_commit_whose_answer_was_lost_is_not_made_again(
+    opened: Opens, before: OffsetAndMetadata | None
+) -> None:
+    kafka = Kafka(before, commits=["answer lost"])
+    stage = await opened(kafka)
+    stage.add(10)
+    await stage.watch.until("failed")
+    await stage.clock.until_pending(1)
+    stage.clock.advance(1.0)
+    await stage.watch.until("failed", "wrote")
+    assert kafka.topics == {"audit": [b"10"]}
+    assert stage.durable == [10]
+    await stage.journal.close(within=PLENTY)
+
+
+async def test_a_commit_that_another_made_ends_it(opened: Opens) -> None:
+    kafka = Kafka(OffsetAndMetadata(10, ""), commits=["fails"])
+    stage = await opened(kafka)
+    stage.add(10)
+    await stage.watch.until("failed")
+    await stage.clock.until_pending(1)
+    kafka.committed = OffsetAndMetadata(15, "")
+    stage.clock.advance(1.0)
+    await stage.watch.until("failed", "lost")
+    assert (kafka.topics, stage.durable) == ({}, [])
+    await stage.journal.close(within=PLENTY)
+
+
+async def test_a_topic_that_refuses_a_record_is_named_and_nothing_is_committed(
+    opened: Opens,
+) -> None:
+    """By itself, aiokafka would commit the transaction without the batch."""
+    kafka = Kafka(OffsetAndMetadata(10, ""), refuses=["audit"])
+    stage = await opened(kafka)
+    stage.add(10)
+    await stage.watch.until("failed")
+    assert "audit" in str(stage.watch.errors[0])
+    assert kafka.committed == OffsetAndMetadata(10, "")
+    await stage.clock.until_pending(1)
+    stage.clock.advance(1.0)
+    await stage.watch.until("failed", "wrote")
+    assert kafka.topics == {"audit": [b"10"]}
+    await stage.journal.close(within=PLENTY)
+
+
+async def test_what_comes_during_a_transaction_is_not_settled_by_it(opened: Opens) -> None:
+    """Its offset would be committed without its audit record."""
+    kafka = Kafka(OffsetAndMetadata(10, ""))
+    is_committing, go_on = asyncio.Event(), asyncio.Event()
+
+    async def before_commit() -> None:
+        is_committing.set()
+        await go_on.wait()
+
+    kafka.before_commit = before_commit
+    stage = await opened(kafka)
+    stage.add(10)
+    async with asyncio.timeout(PLENTY):
+        await is_committing.wait()
+    stage.add(11)
+    assert stage.ledger.oldest_undecided == 11
+    kafka.before_commit = None
+    kafka.commits = ["ok", "fenced"]
+    go_on.set()
+    await stage.watch.until("wrote", "lost")
+    assert kafka.committed == OffsetAndMetadata(11, "")
+    assert stage.durable == [10]
+    await stage.journal.close(within=PLENTY)
+
+
+async def test_what_gathers_is_written_in_one_transaction(opened: Opens) -> None:
+    kafka = Kafka(OffsetAndMetadata(10, ""))
+    stage = await opened(kafka, interval=NEVER)
+    stage.add(10, 11)
+    stage.add(12, topic="parked")
+    await stage.journal.close(within=PLENTY)
+    assert stage.watch.told == ["wrote", "closed"]
+    assert kafka.topics == {"audit": [b"10", b"11"], "parked": [b"12"]}
+
+
+async def test_a_close_writes_what_is_there_and_disconnects(opened: Opens) -> None:
+    kafka = Kafka(OffsetAndMetadata(10, ""))
+    stage = await opened(kafka, interval=NEVER)
+    stage.add(10)
+    writing = stage.journal._writing
+    assert writing is not None
+    for _ in range(3):
+        await asyncio.wait({writing}, timeout=0)  # until it gathers
+    await stage.journal.close(within=PLENTY)
+    assert kafka.committed == OffsetAndMetadata(11, "")
+    assert stage.durable == [10]
+    assert isinstance(kafka.owner, Producer)
+    assert kafka.owner.is_stopped
+
+
+async def test_a_close_does_not_wait_for_a_kafka_that_says_nothing(opened: Opens) -> None:
+    kafka = Kafka(OffsetAndMetadata(10, ""), before_commit=asyncio.Event().wait)  # type: ignore[arg-type]
+    stage = await opened(kafka)
+    stage.add(10)
+    async with asyncio.timeout(PLENTY):
+        await stage.journal.close(within=0.0)
+    assert stage.durable == []
+    assert isinstance(kafka.owner, Producer)
+    assert kafka.owner.is_stopped
+
+
+async def test_a_close_does_not_try_for_ever(opened: Opens) -> None:
+    kafka = Kafka(OffsetAndMetadata(10, ""), commits=["fails"] * 1_000)
+    stage = await opened(kafka, interval=NEVER)
+    stage.add(10)
+    async with asyncio.timeout(PLENTY):
+        await stage.journal.close(within=PLENTY)
+    assert stage.watch.told == ["failed", "lost", "closed"]
+
+
+async def test_a_defect_gives_the_partition_up_and_does_not_stand_still(
+    opened: Opens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def defect(*_: object) -> set[int]:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(Producer, "partitions_for", defect)
+    stage = await opened(Kafka(OffsetAndMetadata(10, "")))
+    stage.add(10)
+    await stage.watch.until("failed", "lost")
+    assert "a defect" in str(stage.watch.errors[-1])
+    await stage.journal.close(within=PLENTY)

@@ -1,0 +1,54 @@
+"""How far behind a partition is said to be."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from aiokafka.structs import TopicPartition
+from tests.unit.relay.fakes import VirtualClock
+
+from completion_relay.assigned import Assigned
+from completion_relay.health import Health
+from completion_relay.journal import Journal
+from completion_relay.lag import Lag
+from completion_relay.ledger import PartitionLedger
+from completion_relay.observe import Observer
+from completion_relay.parking import Order
+
+PARTITION = TopicPartition("completions", 3)
+END = 100
+
+
+def lag_of(ledger: PartitionLedger) -> float | None:
+    observer = Observer(namespaces=("orders",), health=Health())
+    held = Assigned(PARTITION, ledger, cast("Journal", None), Order())
+    Lag(
+        observer,
+        VirtualClock(),
+        stuck_after=1.0,
+        parked="completions.parked",
+        assigned=lambda: [held],
+        end_of=lambda _: END,
+    )
+    labels = {"topic": "completions", "partition": "3"}
+    return observer.metrics.registry.get_sample_value("completion_relay_consumer_lag", labels)
+
+
+def test_a_backlog_of_which_nothing_is_begun_is_behind() -> None:
+    """As when the relay starts while Temporal is away."""
+    assert lag_of(PartitionLedger(epoch=1, window=9, begin=40)) == 60
+
+
+def test_what_is_undecided_is_behind_with_all_that_follows_it() -> None:
+    ledger = PartitionLedger(epoch=1, window=9, begin=40)
+    for offset in (50, 51, 52):
+        ledger.receive(offset, at=0.0)
+    ledger.settle(51)
+    assert lag_of(ledger) == 50
+
+
+def test_a_partition_that_is_decided_to_its_end_is_not_behind() -> None:
+    ledger = PartitionLedger(epoch=1, window=9, begin=40)
+    ledger.receive(END - 1, at=0.0)
+    ledger.settle(END - 1)
+    assert lag_of(ledger) == 0

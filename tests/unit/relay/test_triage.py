@@ -1,0 +1,290 @@
+"""Looks at what became of an activity: what each costs, and what is remembered of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import WorkflowExecutionStatus as Status
+from temporalio.api.history.v1 import History, HistoryEvent
+from temporalio.api.workflow.v1 import PendingActivityInfo, WorkflowExecutionInfo
+from temporalio.api.workflowservice.v1 import (
+    DescribeWorkflowExecutionRequest,
+    DescribeWorkflowExecutionResponse,
+    GetWorkflowExecutionHistoryReverseRequest,
+    GetWorkflowExecutionHistoryReverseResponse,
+)
+from temporalio.client import Client
+from tests.support import eventually
+from tests.unit.relay.fakes import VirtualClock
+from tests.unit.relay.histories import (
+    BY_IDS,
+    OTHER_EVENT,
+    OWN,
+    QUESTION,
+    SAME_EVENT,
+    ended,
+    histories,
+    pending,
+    scheduled,
+    started,
+)
+
+from completion_relay.calls import Calls
+from completion_relay.evidence import Decided, Finding, Pending, Question, Undetermined
+from completion_relay.identity import RecordMark
+from completion_relay.known_ends import SECONDS
+from completion_relay.triage import Triage
+from completion_relay.verdict import Answer
+from completion_schemas.dispositions import Disposition
+
+RUNNING = Status.WORKFLOW_EXECUTION_STATUS_RUNNING
+
+
+class Server:
+    """Tells one run's history and pending activities, and counts how often it is asked."""
+
+    def __init__(
+        self,
+        *history: HistoryEvent,
+        pending: Sequence[PendingActivityInfo] = (),
+        status: Status.ValueType = RUNNING,
+        page: int = 200,
+    ) -> None:
+        self.history: Sequence[HistoryEvent] = history
+        self.pending = pending
+        self.status = status
+        self.asked: Counter[str] = Counter()
+        self.under_way: Counter[str] = Counter()
+        self.silent: dict[str, asyncio.Event] = {}
+        """Namespaces that say nothing until they are let go."""
+        self._page = page
+
+    async def describe_workflow_execution(
+        self, request: DescribeWorkflowExecutionRequest, **_: Any
+    ) -> DescribeWorkflowExecutionResponse:
+        self.asked["describe"] += 1
+        self.under_way[request.namespace] += 1
+        if request.namespace in self.silent:
+            await self.silent[request.namespace].wait()
+        self.under_way[request.namespace] -= 1
+        return DescribeWorkflowExecutionResponse(
+            workflow_execution_info=WorkflowExecutionInfo(
+                execution=WorkflowExecution(workflow_id="w", run_id="r"), status=self.status
+            ),
+            pending_activities=self.pending,
+        )
+
+    async def get_workflow_execution_history_reverse(
+        self, request: GetWorkflowExecutionHistoryReverseRequest, **_: Any
+    ) -> GetWorkflowExecutionHistoryReverseResponse:
+        self.asked["page"] += 1
+        assert request.execution.run_id == "r"
+        newest_first = list(reversed(self.history))
+        start = int(request.next_page_token or b"0")
+        end = start + min(self._page, request.maximum_page_size)
+        return GetWorkflowExecutionHistoryReverseResponse(
+            history=History(events=newest_first[start:end]),
+            next_page_token=str(end).encode() if end < len(newest_first) else b"",
+        )
+
+
+def triage(server: Server, clock: VirtualClock | None = None, *, at_once: int = 4) -> Triage:
+    client = cast("Client", SimpleNamespace(workflow_service=server))
+    return Triage(client, Calls(at_once=100, seconds=10), clock or VirtualClock(), at_once=at_once)
+
+
+def became(found: Finding | Answer) -> Disposition:
+    assert isinstance(found, Decided)
+    return found.disposition
+
+
+def duplicate(number: int, question: Question = QUESTION) -> Question:
+    return replace(question, mark=RecordMark("e-1", "completions", 5, number))
+
+
+ENDED = (scheduled(5, at=100), started(6, of=5), ended(7, "completed", of=5, by=str(OWN), at=300))
+
+
+async def test_a_hundred_duplicates_by_token_cost_one_look() -> None:
+    server = Server(*ENDED)
+    looks = triage(server)
+    found = [await looks.find("orders", duplicate(number)) for number in range(100)]
+    assert {became(each) for each in found} == {Disposition.DUPLICATE}
+    assert server.asked == {"describe": 1, "page": 1}
+
+
+async def test_a_hundred_duplicates_by_ids_are_described_and_cost_one_history() -> None:
+    """A run may use the id again, which only a description tells."""
+    server = Server(*ENDED)
+    looks = triage(server)
+    found = [await looks.find("orders", duplicate(number, BY_IDS)) for number in range(100)]
+    assert {became(each) for each in found} == {Disposition.DUPLICATE}
+    assert server.asked == {"describe": 100, "page": 1}
+
+
+async def test_an_end_that_was_learned_for_one_event_is_judged_anew_for_another() -> None:
+    server = Server(*ENDED)
+    looks = triage(server)
+    other = replace(QUESTION, mark=RecordMark("e-2", "completions", 3, 8))
+    assert became(await looks.find("orders", QUESTION)) is Disposition.APPLIED
+    assert became(await looks.find("orders", duplicate(1))) is Disposition.DUPLICATE
+    assert became(await looks.find("orders", other)) is Disposition.CONFLICT
+    failed = await looks.find("orders", replace(duplicate(1), outcome="failed"))
+    assert became(failed) is Disposition.CONFLICT
+    assert server.asked["describe"] == 1
+
+
+async def test_an_end_of_one_namespace_is_not_that_of_another() -> None:
+    server = Server(*ENDED)
+    looks = triage(server)
+    await looks.find("orders", QUESTION)
+    await looks.find("billing", QUESTION)
+    assert server.asked["describe"] == 2
+
+
+async def test_an_end_is_forgotten_after_a_while() -> None:
+    server, clock = Server(*ENDED), VirtualClock()
+    looks = triage(server, clock)
+    await looks.find("orders", QUESTION)
+    await clock.sleep(SECONDS + 1)
+    await looks.find("orders", QUESTION)
+    assert server.asked["describe"] == 2
+
+
+@pytest.mark.parametrize("question", [QUESTION, BY_IDS])
+async def test_what_may_still_change_is_looked_at_again(question: Question) -> None:
+    """Pending, then buffered, then ended: nothing is remembered before the end."""
+    server = Server(scheduled(5, at=100), pending=[pending()])
+    looks = triage(server)
+    assert isinstance(await looks.find("orders", question), Pending)
+    server.pending = []
+    assert isinstance(await looks.find("orders", question), Undetermined)
+    server.history = ENDED
+    assert became(await looks.find("orders", question)) is Disposition.APPLIED
+
+
+async def test_a_run_that_uses_the_id_again_is_not_mistaken_for_the_earlier_activity() -> None:
+    later = (*ENDED, scheduled(11, at=400), started(12, of=11))
+    server = Server(*ENDED)
+    looks = triage(server)
+    after = replace(BY_IDS, mark=RecordMark("e-2", "completions", 3, 8), occurred_at=500)
+    assert became(await looks.find("orders", BY_IDS)) is Disposition.APPLIED
+    server.history = (*later, ended(13, "completed", of=11, by=str(after.mark), start=12, at=600))
+    assert became(await looks.find("orders", after)) is Disposition.APPLIED
+    assert became(await looks.find("orders", BY_IDS)) is Disposition.APPLIED
+
+
+@pytest.mark.parametrize("attempt", [1, 2])
+async def test_a_tokens_end_is_not_hidden_by_a_later_activity_of_its_id(attempt: int) -> None:
+    """The later one is pending under the same id: it says nothing of the token's."""
+    server = Server(*ENDED, scheduled(11, at=400), pending=[pending(attempt=attempt)])
+    assert became(await triage(server).find("orders", duplicate(1))) is Disposition.DUPLICATE
+
+
+async def test_a_newer_attempt_of_the_tokens_own_activity_supersedes_it() -> None:
+    server = Server(scheduled(5, at=100), pending=[pending(attempt=2)])
+    assert became(await triage(server).find("orders", QUESTION)) is Disposition.SUPERSEDED
+
+
+async def test_the_activity_of_a_paused_workflow_is_pending() -> None:
+    server = Server(
+        scheduled(5, at=100),
+        pending=[pending()],
+        status=Status.WORKFLOW_EXECUTION_STATUS_PAUSED,
+    )
+    assert isinstance(await triage(server).find("orders", BY_IDS), Pending)
+
+
+async def test_a_look_reads_a_large_history_no_further_than_the_end_it_asks_for() -> None:
+    signals = [HistoryEvent(event_id=number) for number in range(6, 5_000)]
+    history = (
+        scheduled(5, at=100),
+        *signals,
+        started(5_000, of=5),
+        ended(5_001, "completed", of=5, by=OTHER_EVENT, start=5_000, at=300),
+    )
+    server = Server(*history)
+    assert became(await triage(server).find("orders", QUESTION)) is Disposition.CONFLICT
+    assert server.asked["page"] == 1
+
+
+async def test_the_looks_of_a_namespace_are_bounded_and_hold_up_no_other() -> None:
+    server = Server(*ENDED)
+    server.silent["orders"] = asyncio.Event()
+    looks = triage(server, at_once=2)
+    async with asyncio.TaskGroup() as waiting:
+        for number in range(5):
+            waiting.create_task(looks.find("orders", duplicate(number)))
+        await eventually(lambda: server.under_way["orders"] == 2, what="two looks")
+        assert became(await looks.find("billing", QUESTION)) is Disposition.APPLIED
+        assert server.under_way["orders"] == 2
+        server.silent["orders"].set()
+
+
+@st.composite
+def questions(draw: st.DrawFn) -> Question:
+    by_place = draw(st.booleans())
+    return Question(
+        mark=draw(st.sampled_from([OWN, RecordMark("e-1", "completions", 3, 99)])),
+        outcome=draw(st.sampled_from(["completed", "failed", "canceled", "heartbeat"])),
+        workflow_id="w",
+        run_id="r" if by_place else draw(st.sampled_from(["r", ""])),
+        activity_id=draw(st.sampled_from(["a", "b"])),
+        attempt=draw(st.integers(0, 3)),
+        scheduled_event_id=draw(st.integers(1, 20)) if by_place else 0,
+        occurred_at=0 if by_place else draw(st.integers(0, 260)),
+    )
+
+
+@st.composite
+def pending_at(draw: st.DrawFn, history: Sequence[HistoryEvent]) -> list[PendingActivityInfo]:
+    """Return what is open at the end of a history; a retry may have moved its scheduled time."""
+    open_activities: dict[int, PendingActivityInfo] = {}
+    for event in history:
+        activity_id = event.activity_task_scheduled_event_attributes.activity_id
+        if activity_id:
+            attempt = draw(st.integers(1, 3))
+            source = draw(st.none() | st.sampled_from([str(OWN), SAME_EVENT, OTHER_EVENT]))
+            info = pending(attempt=attempt, last_failure_by=source if attempt > 1 else None)
+            info.activity_id = activity_id
+            moved = draw(st.integers(0, 40)) if attempt > 1 else 0
+            info.scheduled_time.FromNanoseconds(event.event_id * 10 + moved)
+            open_activities[event.event_id] = info
+    for event in history:
+        for name in ("completed", "failed", "canceled", "timed_out"):
+            attributes = getattr(event, f"activity_task_{name}_event_attributes")
+            open_activities.pop(attributes.scheduled_event_id, None)
+    return list(open_activities.values())
+
+
+@settings(deadline=None, max_examples=150)
+@given(data=st.data(), history=histories("ab"), page=st.integers(1, 8))
+async def test_what_is_remembered_finds_what_a_fresh_look_finds(
+    data: st.DataObject, history: list[HistoryEvent], page: int
+) -> None:
+    """For any questions in any order, while the history grows between them."""
+    remembering = Server(page=page)
+    looks = triage(remembering)
+    lengths = data.draw(st.lists(st.integers(1, len(history)), min_size=1, max_size=6).map(sorted))
+    for length in lengths:
+        open_now = data.draw(pending_at(history[:length]))
+        status = (
+            RUNNING
+            if length < len(history) or open_now
+            else data.draw(st.sampled_from([RUNNING, Status.WORKFLOW_EXECUTION_STATUS_COMPLETED]))
+        )
+        fresh = Server(*history[:length], pending=open_now, status=status, page=page)
+        remembering.history, remembering.pending = history[:length], open_now
+        remembering.status = status
+        for question in data.draw(st.lists(questions(), min_size=1, max_size=6)):
+            expected = await triage(fresh).find("orders", question)
+            assert await looks.find("orders", question) == expected

@@ -1,0 +1,416 @@
+"""The verdict table: what each answer of Temporal means (contract section 4, facts A)."""
+
+from __future__ import annotations
+
+import random
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from completion_relay.verdict import (
+    FAULT,
+    NAMESPACE_NOT_FOUND,
+    Answer,
+    Applied,
+    DeadLetter,
+    Doubt,
+    Halt,
+    Look,
+    ReportAsFailed,
+    Retry,
+    Sign,
+    Status,
+    Tried,
+    Verdict,
+    backoff,
+    judge,
+    sign_of,
+)
+from completion_schemas.dispositions import DeadLetterReason
+
+WEATHER = [
+    Status.UNAVAILABLE,
+    Status.DEADLINE_EXCEEDED,
+    Status.RESOURCE_EXHAUSTED,
+    Status.ABORTED,
+    Status.INTERNAL,
+    Status.UNKNOWN,
+    Status.CANCELLED,
+]
+OURS = [
+    Status.UNAUTHENTICATED,
+    Status.PERMISSION_DENIED,
+    Status.FAILED_PRECONDITION,
+    Status.UNIMPLEMENTED,
+]
+
+
+def verdict(
+    status: Status,
+    message: str = "",
+    *details: str,
+    outcome: str = "completed",
+    deadline_passed: bool = False,
+) -> Verdict:
+    return judge(
+        Answer(status, message, frozenset(details)),
+        outcome=outcome,
+        tried=lambda: Tried(deadline_passed=deadline_passed),
+    )
+
+
+def test_the_table_is_total() -> None:
+    assert set(FAULT) == set(Status)
+
+
+def test_ok_is_applied() -> None:
+    assert verdict(Status.OK) == Applied()
+
+
+@pytest.mark.parametrize("status", WEATHER)
+def test_the_weather_is_waited_for(status: Status) -> None:
+    assert verdict(status) == Retry()
+
+
+@pytest.mark.parametrize("status", WEATHER)
+def test_a_deadline_ends_the_retries_with_a_look(status: Status) -> None:
+    assert verdict(status, deadline_passed=True) == Look()
+
+
+@pytest.mark.parametrize("status", OURS)
+def test_what_is_our_fault_halts_the_namespace(status: Status) -> None:
+    assert isinstance(verdict(status, "why"), Halt)
+
+
+def test_a_halt_is_not_ended_by_a_deadline() -> None:
+    """A wrong permission must not turn into `expired` events."""
+    assert isinstance(verdict(Status.PERMISSION_DENIED, deadline_passed=True), Halt)
+
+
+def test_not_found_is_looked_into() -> None:
+    assert verdict(Status.NOT_FOUND, "workflow execution already completed") == Look()
+
+
+def test_a_missing_namespace_is_our_fault_though_it_says_not_found() -> None:
+    assert isinstance(verdict(Status.NOT_FOUND, "ns", NAMESPACE_NOT_FOUND), Halt)
+
+
+@pytest.mark.parametrize("outcome", ["completed", "failed", "heartbeat"])
+def test_a_refused_request_is_invalid(outcome: str) -> None:
+    assert verdict(Status.INVALID_ARGUMENT, "bad token", outcome=outcome) == DeadLetter(
+        DeadLetterReason.INVALID, "bad token"
+    )
+
+
+def test_a_refused_cancellation_is_reported_as_a_failure() -> None:
+    assert verdict(Status.INVALID_ARGUMENT, outcome="canceled") == ReportAsFailed()
+
+
+@pytest.mark.parametrize("words", ["", " after decompression"])
+def test_a_message_over_grpcs_limit_is_too_large_and_no_throttling(words: str) -> None:
+    """Seen on server 1.32.0 with a result of 5 MB; without details, for ever."""
+    text = f"grpc: received message{words} larger than max 4194304"
+    answer = verdict(Status.RESOURCE_EXHAUSTED, text)
+    assert answer == DeadLetter(DeadLetterReason.TOO_LARGE, text)
+
+
+def test_throttling_that_quotes_a_size_is_still_throttling() -> None:
+    assert verdict(Status.RESOURCE_EXHAUSTED, "larger than max", "ResourceExhaustedFailure") == (
+        Retry()
+    )
+
+
+@given(
+    status=st.sampled_from(Status),
+    message=st.text(),
+    details=st.frozensets(st.text()),
+    outcome=st.sampled_from(["completed", "failed", "canceled", "heartbeat", "look"]),
+    deadline_passed=st.booleans(),
+)
+def test_only_the_events_own_fault_dead_letters(
+    status: Status, message: str, details: frozenset[str], outcome: str, *, deadline_passed: bool
+) -> None:
+    """Invariant 4: an outage cannot drain a topic into the dead-letter topic."""
+    judged = judge(
+        Answer(status, message, details),
+        outcome=outcome,
+        tried=lambda: Tried(deadline_passed=deadline_passed),
+    )
+    if isinstance(judged, DeadLetter):
+        assert status in (Status.INVALID_ARGUMENT, Status.RESOURCE_EXHAUSTED)
+
+
+@given(
+    st.integers(1, 10**6),
+    st.floats(0.001, 60),
+    st.floats(60, 3600),
+    st.integers(),
+)
+def test_a_wait_is_between_half_and_all_of_the_doubled_one(
+    tries: int, initial: float, maximum: float, seed: int
+) -> None:
+    whole = min(maximum, initial * 2.0 ** min(tries - 1, 60))
+    wait = backoff(tries, initial=initial, maximum=maximum, rng=random.Random(seed))
+    assert whole / 2 <= wait <= whole
+
+
+class Row(NamedTuple):
+    """One row of facts section A: what Temporal answers, and what is to be done."""
+
+    situation: str
+    answer: Answer
+    verdict: Verdict
+    sign: Sign
+    outcome: str = "completed"
+    tried: Tried = Tried()
+
+
+THROTTLES = frozenset({"ResourceExhaustedFailure"})
+SPENT = Tried(tries=200, refused_for=3_601.0, budget=3_600.0)
+LATE = Tried(deadline_passed=True)
+
+
+def refused(message: str) -> tuple[Answer, Verdict]:
+    return Answer(Status.INVALID_ARGUMENT, message), DeadLetter(DeadLetterReason.INVALID, message)
+
+
+def throttled(cause: str, message: str = "") -> Answer:
+    return Answer(Status.RESOURCE_EXHAUSTED, message, THROTTLES, cause)
+
+
+UNAVAILABLE_SHARD = Answer(Status.UNAVAILABLE, "shard unavailable, please backoff and retry")
+OVER_4_MIB = "grpc: received message after decompression larger than max 4194304"
+NOT_OF_THIS_TOKEN = (
+    "invalid activityID or activity already timed out or invoking workflow is completed"
+)
+
+ROWS = [
+    Row("taken", Answer(Status.OK), Applied(), Sign.WELL),
+    Row("failed, and Temporal retries", Answer(Status.OK), Applied(), Sign.WELL, "failed"),
+    Row("paused activity", Answer(Status.OK, paused=True), Applied(), Sign.WELL, "heartbeat"),
+    Row("token empty", *refused("Task token not set on request."), Sign.WELL),
+    Row("token undecodable", *refused("Error deserializing task token."), Sign.WELL),
+    Row("token without a namespace id", *refused("Namespace not set on request."), Sign.WELL),
+    Row(
+        "token undecodable, older servers (temporal#4054)",
+        Answer(Status.UNKNOWN, "unexpected EOF"),
+        Retry(),
+        Sign.FAILING,
+    ),
+    Row(
+        "token of a namespace id that is unknown",
+        Answer(Status.NOT_FOUND, "Namespace x is not found.", frozenset({NAMESPACE_NOT_FOUND})),
+        Halt("NOT_FOUND: Namespace x is not found."),
+        Sign.HALTED,
+    ),
+    Row(
+        "token of a namespace id that is no UUID",
+        Answer(Status.UNKNOWN, "unable to parse UUID"),
+        Retry(),
+        Sign.FAILING,
+    ),
+    Row(
+        "token of another namespace",
+        *refused("Operation requested with a token from a different namespace."),
+        Sign.WELL,
+    ),
+    Row(
+        "done, timed out, another attempt, between retries",
+        Answer(Status.NOT_FOUND, NOT_OF_THIS_TOKEN, frozenset({"NotFoundFailure"})),
+        Look(),
+        Sign.WELL,
+    ),
+    Row(
+        "workflow closed",
+        Answer(Status.NOT_FOUND, "workflow execution already completed"),
+        Look(),
+        Sign.WELL,
+    ),
+    Row(
+        "workflow or run unknown",
+        Answer(Status.NOT_FOUND, "workflow not found for ID: w"),
+        Look(),
+        Sign.WELL,
+    ),
+    Row(
+        "by ids, no such pending activity",
+        Answer(Status.NOT_FOUND, "cannot find pending activity with ActivityID a"),
+        Look(),
+        Sign.WELL,
+    ),
+    Row(
+        "by ids, no such pending activity, older servers (temporal#2538)",
+        Answer(Status.INVALID_ARGUMENT, "Cannot locate Activity ScheduleID"),
+        Look(),
+        Sign.WELL,
+    ),
+    Row(
+        "by ids, namespace unknown",
+        Answer(Status.NOT_FOUND, "Namespace x is not found.", frozenset({NAMESPACE_NOT_FOUND})),
+        Halt("NOT_FOUND: Namespace x is not found."),
+        Sign.HALTED,
+        "look",
+    ),
+    Row(
+        "canceled, nobody asked for it",
+        Answer(Status.INVALID_ARGUMENT, "Cancel is not requested."),
+        ReportAsFailed(),
+        Sign.WELL,
+        "canceled",
+    ),
+    Row(
+        "failure without application_failure_info",
+        *refused("Failure must have ApplicationFailureInfo."),
+        Sign.WELL,
+        "failed",
+    ),
+    Row("identity over 1,000 bytes", *refused("Identity exceeds length limit."), Sign.WELL),
+    Row(
+        "message over 4 MiB",
+        Answer(Status.RESOURCE_EXHAUSTED, OVER_4_MIB),
+        DeadLetter(DeadLetterReason.TOO_LARGE, OVER_4_MIB),
+        Sign.WELL,
+    ),
+    Row(
+        "message over 4 MiB, after the deadline and with the budget spent",
+        Answer(Status.RESOURCE_EXHAUSTED, OVER_4_MIB),
+        DeadLetter(DeadLetterReason.TOO_LARGE, OVER_4_MIB),
+        Sign.WELL,
+        tried=Tried(tries=99, refused_for=9e9, budget=1.0, deadline_passed=True),
+    ),
+    *(
+        Row(f"throttled, {cause}", throttled(cause), Retry(), Sign.THROTTLED)
+        for cause in ("RPS_LIMIT", "SYSTEM_OVERLOADED", "PERSISTENCE_LIMIT", "APS_LIMIT", "99")
+    ),
+    Row(
+        "throttled, and the text speaks of sizes",
+        throttled("RPS_LIMIT", OVER_4_MIB),
+        Retry(),
+        Sign.THROTTLED,
+    ),
+    Row(
+        "throttled by a proxy that gives no details",
+        Answer(Status.RESOURCE_EXHAUSTED, "slow down"),
+        Retry(),
+        Sign.THROTTLED,
+    ),
+    Row("workflow's lock taken", throttled("BUSY_WORKFLOW"), Retry(), Sign.WELL),
+    Row(
+        "throttled for longer than the budget", throttled("X"), Retry(), Sign.THROTTLED, tried=SPENT
+    ),
+    Row("throttled beyond the deadline", throttled("X"), Look(), Sign.THROTTLED, tried=LATE),
+    Row(
+        "not authorized",
+        Answer(Status.PERMISSION_DENIED, "Request unauthorized."),
+        Halt("PERMISSION_DENIED: Request unauthorized."),
+        Sign.HALTED,
+    ),
+    Row(
+        "not authorized, beyond deadline and budget",
+        Answer(Status.PERMISSION_DENIED, "Request unauthorized."),
+        Halt("PERMISSION_DENIED: Request unauthorized."),
+        Sign.HALTED,
+        tried=Tried(tries=200, refused_for=9e9, budget=1.0, deadline_passed=True),
+    ),
+    Row(
+        "API key refused",
+        Answer(Status.UNAUTHENTICATED, "bad key"),
+        Halt("UNAUTHENTICATED: bad key"),
+        Sign.HALTED,
+    ),
+    Row(
+        "wrong cluster",
+        Answer(Status.FAILED_PRECONDITION, "not active", frozenset({"NamespaceNotActiveFailure"})),
+        Halt("FAILED_PRECONDITION: not active"),
+        Sign.HALTED,
+    ),
+    Row(
+        "namespace deleted",
+        Answer(Status.FAILED_PRECONDITION, "state", frozenset({"NamespaceInvalidStateFailure"})),
+        Halt("FAILED_PRECONDITION: state"),
+        Sign.HALTED,
+    ),
+    Row(
+        "a server that does not know the call",
+        Answer(Status.UNIMPLEMENTED, "unknown method"),
+        Halt("UNIMPLEMENTED: unknown method"),
+        Sign.HALTED,
+    ),
+    Row("shard moving", UNAVAILABLE_SHARD, Retry(), Sign.FAILING),
+    Row(
+        "handover",
+        Answer(Status.UNAVAILABLE, "Namespace replication in handover state."),
+        Retry(),
+        Sign.FAILING,
+    ),
+    Row("shard moving beyond the deadline", UNAVAILABLE_SHARD, Look(), Sign.FAILING, tried=LATE),
+    Row(
+        "token of an event that is not there yet (ErrStaleState)",
+        Answer(Status.UNKNOWN, "stale state"),
+        Retry(),
+        Sign.FAILING,
+    ),
+    Row(
+        "the same, for longer than the budget",
+        Answer(Status.UNKNOWN, "stale state"),
+        Doubt(),
+        Sign.FAILING,
+        tried=SPENT,
+    ),
+    Row("poison clock", UNAVAILABLE_SHARD, Retry(), Sign.FAILING),
+    Row(
+        "poison clock, for longer than the budget",
+        UNAVAILABLE_SHARD,
+        Doubt(),
+        Sign.FAILING,
+        tried=SPENT,
+    ),
+    Row(
+        "two calls, an outage between them for longer than the budget",
+        UNAVAILABLE_SHARD,
+        Retry(),
+        Sign.FAILING,
+        tried=Tried(tries=2, refused_for=9e9, budget=3_600.0),
+    ),
+    Row("no answer in time", Answer(Status.DEADLINE_EXCEEDED), Retry(), Sign.FAILING),
+    Row("connection closed", Answer(Status.CANCELLED), Retry(), Sign.FAILING),
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.situation)
+def test_what_temporal_answers_means(row: Row) -> None:
+    """Facts section A, row by row."""
+    judged = judge(row.answer, outcome=row.outcome, tried=lambda: row.tried)
+    assert (judged, sign_of(row.answer)) == (row.verdict, row.sign)
+
+
+@given(
+    status=st.sampled_from(Status),
+    message=st.text(),
+    details=st.frozensets(st.text()),
+    cause=st.text(),
+    tries=st.integers(1, 10**6),
+    refused_for=st.floats(0, 10**9),
+    budget=st.floats(1, 10**6),
+    deadline_passed=st.booleans(),
+)
+def test_an_event_is_doubted_only_when_its_budget_is_spent_and_never_for_throttling(
+    *,
+    status: Status,
+    message: str,
+    details: frozenset[str],
+    cause: str,
+    tries: int,
+    refused_for: float,
+    budget: float,
+    deadline_passed: bool,
+) -> None:
+    tried = Tried(tries, refused_for, budget, deadline_passed)
+    answer = Answer(status, message, details, cause)
+    if judge(answer, outcome="completed", tried=lambda: tried) == Doubt():
+        assert refused_for >= budget
+        assert tries >= 10
+        assert not deadline_passed
+        assert sign_of(answer) is Sign.FAILING

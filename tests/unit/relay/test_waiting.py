@@ -1,0 +1,465 @@
+"""How an event waits, when it gives its place away, and when it is given up: on a manual clock."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator, Iterable
+from itertools import repeat
+
+import pytest
+from tests.unit.relay.fakes import NOW, OK, PATIENCE, ManualClock, Script
+
+from completion_relay.bell import Bell
+from completion_relay.decide import decide
+from completion_relay.decision import Decision, Former, Park
+from completion_relay.evidence import Decided, Finding, Pending, Undetermined
+from completion_relay.identity import RecordMark
+from completion_relay.verdict import Answer, Sign, Status
+from completion_schemas.dispositions import DeadLetterReason, Disposition
+from completion_schemas.events import (
+    ActivityReference,
+    Completed,
+    CompletionEvent,
+    UnixNanos,
+)
+
+PLENTY = 10.0
+"""Seconds that no test needs."""
+UNAVAILABLE = Answer(Status.UNAVAILABLE, "shard unavailable, please backoff and retry")
+THROTTLED = Answer(
+    Status.RESOURCE_EXHAUSTED, "too many", frozenset({"ResourceExhaustedFailure"}), "RPS_LIMIT"
+)
+DENIED = Answer(Status.PERMISSION_DENIED, "Request unauthorized.")
+NOT_FOUND = Answer(Status.NOT_FOUND, "workflow execution already completed")
+STARTED = Pending(attempt=1, is_started=True)
+LONG = PATIENCE.retry_maximum
+"""Seconds: no backoff is longer."""
+
+
+def event(number: int = 0) -> CompletionEvent:
+    return CompletionEvent(
+        event_id=f"e-{number}",
+        occurred_at=UnixNanos(NOW - 10**9),
+        activity=ActivityReference(
+            task_token=base64.b64encode(b"no token that can be read").decode(),
+            workflow_id="w",
+            run_id="r",
+            activity_id="a",
+        ),
+        outcome=Completed(),
+    )
+
+
+def mark(number: int = 0) -> RecordMark:
+    return RecordMark(f"e-{number}", "completions", 3, number)
+
+
+class Ways:
+    """Events on their way in one partition."""
+
+    def __init__(
+        self,
+        answers: Iterable[Answer],
+        *,
+        findings: Iterable[Finding | Answer] = (),
+        probes: Iterable[Answer] = (),
+    ) -> None:
+        self.clock = ManualClock()
+        self.script = Script(answers, findings=findings, namespaces=probes, clock=self.clock)
+        self.crowded = Bell()
+        self.tasks: list[asyncio.Task[Decision | Park]] = []
+
+    def go(self, number: int = 0, former: Former | None = None) -> asyncio.Task[Decision | Park]:
+        going = decide(
+            self.script.means,
+            event(number),
+            "orders",
+            mark(number),
+            crowded=self.crowded,
+            former=former or Former(),
+        )
+        self.tasks.append(asyncio.create_task(going))
+        return self.tasks[-1]
+
+    async def waits(self, number: int = 0, former: Former | None = None) -> None:
+        """Let an event go that comes to wait."""
+        before = len(self.clock.pending)
+        self.go(number, former)
+        await self.clock.until_pending(before + 1)
+
+    def let_all_come_through(self) -> None:
+        self.script.sends.answers = repeat(OK)
+
+    async def outage(self) -> None:
+        """Have three events fail, and the probe as well: two wait by a timer, the last at the gate."""
+        for number in range(3):
+            self.go(number)
+        await self.clock.until_pending(4)  # and one that tells when the namespace is sick for long
+        assert self.script.means.gate.is_away
+
+    @property
+    def calls(self) -> int:
+        return len(self.script.sends.calls)
+
+    async def result(self, number: int = 0) -> Decision | Park:
+        return await asyncio.wait_for(self.tasks[number], PLENTY)
+
+    async def parked(self, number: int = 0) -> Park:
+        park = await self.result(number)
+        assert isinstance(park, Park)
+        return park
+
+    async def decided(self, number: int = 0) -> Decision:
+        decision = await self.result(number)
+        assert isinstance(decision, Decision)
+        return decision
+
+
+@contextlib.asynccontextmanager
+async def ways(
+    answers: Iterable[Answer],
+    *,
+    findings: Iterable[Finding | Answer] = (),
+    probes: Iterable[Answer] = (),
+) -> AsyncIterator[Ways]:
+    there = Ways(answers, findings=findings, probes=probes)
+    try:
+        yield there
+    finally:
+        there.script.means.gate.close()
+        for task in there.tasks:
+            task.cancel()
+        await asyncio.gather(*there.tasks, return_exceptions=True)
+
+
+async def test_an_event_that_is_refused_waits_here_while_there_is_room() -> None:
+    async with ways([UNAVAILABLE, UNAVAILABLE, OK]) as there:
+        await there.waits()
+        there.clock.advance(0.1)
+        await there.clock.until_pending(1)
+        there.clock.advance(0.2)
+        assert (await there.decided()).disposition is Disposition.APPLIED
+
+
+async def test_a_waiting_event_gives_in_the_moment_its_partition_is_crowded() -> None:
+    async with ways(repeat(UNAVAILABLE)) as there:
+        await there.waits(former=Former(tries=20))
+        there.clock.advance(2.0)
+        there.crowded.set()
+        park = await there.parked()
+        assert park == Park(
+            reason="UNAVAILABLE: shard unavailable, please backoff and retry",
+            tries=21,
+            first_failed_at=NOW,
+            status=Status.UNAVAILABLE,
+        )
+
+
+async def test_a_call_that_fails_once_is_no_reason_to_park_although_it_is_crowded() -> None:
+    """With a backlog every window is full, always."""
+    async with ways([UNAVAILABLE, OK]) as there:
+        there.crowded.set()
+        await there.waits()
+        there.clock.advance(0.1)
+        assert (await there.decided()).disposition is Disposition.APPLIED
+
+
+async def test_in_a_crowd_an_event_gives_in_after_a_second_of_trouble() -> None:
+    async with ways(repeat(UNAVAILABLE)) as there:
+        there.crowded.set()
+        await there.waits(former=Former(tries=20))
+        assert there.clock.pending == [1.0]
+        there.clock.advance(1.0)
+        await there.parked()
+
+
+async def test_an_event_that_waits_for_long_gives_in_although_there_is_room() -> None:
+    async with ways(repeat(UNAVAILABLE)) as there:
+        await there.waits(former=Former(tries=20))
+        while not there.tasks[0].done():
+            there.clock.advance(min(there.clock.pending) - there.clock.monotonic())
+            await _a_timer_or(there)
+        await there.parked()
+        assert there.clock.monotonic() == pytest.approx(PATIENCE.park_after)
+
+
+async def _a_timer_or(there: Ways) -> None:
+    waiting = asyncio.create_task(there.clock.until_pending(1))
+    await asyncio.wait({waiting, there.tasks[0]}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+
+
+async def test_what_a_parked_record_brings_along_counts() -> None:
+    async with ways(repeat(UNAVAILABLE)) as there:
+        first = UnixNanos(NOW - 10**12)
+        await there.waits(former=Former(tries=7, first_failed_at=first))
+        there.clock.advance(2.0)
+        there.crowded.set()
+        park = await there.parked()
+        assert (park.tries, park.first_failed_at) == (8, first)
+
+
+async def test_an_event_waits_for_a_halted_namespace_and_gives_in_when_crowded() -> None:
+    async with ways(repeat(DENIED)) as there:
+        await there.waits()
+        await there.clock.until_pending(2)  # its own patience, and the namespace's next trial
+        there.clock.advance(0.01)
+        there.crowded.set()
+        await there.clock.until_pending(2)
+        there.clock.advance(2.0)
+        park = await there.parked()
+        assert "namespace orders is halted: PERMISSION_DENIED" in park.reason
+        assert park.first_failed_at is None
+
+
+async def test_who_may_not_give_in_while_the_cluster_is_in_doubt_does_when_it_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not one by one as the halted namespace lets them try: that may take half a minute each."""
+    async with ways(repeat(DENIED)) as there:
+
+        async def probe(*_: object) -> Answer:
+            await there.clock.sleep(10.0)
+            return OK
+
+        gate, bulkhead = there.script.means.gate, there.script.means.bulkheads["orders"]
+        monkeypatch.setattr(gate, "_probe", probe)
+        await there.waits(0)
+        await there.waits(1)
+        for _ in range(10):
+            bulkhead.refused_all("denied", started=there.clock.monotonic())
+        there.crowded.set()
+        for number in range(3):
+            gate.noted(mark(10 + number), Sign.FAILING)
+        await there.clock.until_pending(4)  # two patiences, the next trial, the probe
+        there.clock.advance(2.0)
+        await asyncio.wait(there.tasks, timeout=0)
+        assert gate.is_closed
+        assert not gate.is_away
+        there.clock.advance(10.0)
+        assert "is halted" in (await there.parked(0)).reason
+        assert "is halted" in (await there.parked(1)).reason
+
+
+async def test_nobody_gives_in_where_nobody_would_gain() -> None:
+    """Both namespaces refuse everything: the records behind could not be decided either."""
+    async with ways(repeat(DENIED)) as there:
+        billing = there.script.means.bulkheads["billing"]
+        billing.refused_all("denied", started=0.0)
+        there.crowded.set()
+        there.go()
+        for _ in range(20):
+            await there.clock.until_pending(1)
+            there.clock.advance(LONG)
+        assert not there.tasks[0].done()
+        billing.succeeded(started=there.clock.monotonic(), ended=there.clock.monotonic())
+        assert "halted" in (await there.parked()).reason
+
+
+async def test_nobody_gives_in_while_the_cluster_is_away() -> None:
+    async with ways(repeat(UNAVAILABLE), probes=repeat(UNAVAILABLE)) as there:
+        await there.outage()
+        there.crowded.set()
+        await there.clock.until_pending(1)  # the probe's: whoever waited waits for the gate now
+        there.clock.advance(LONG)
+        await there.clock.until_pending(1)
+        there.clock.advance(2 * PATIENCE.park_after)
+        await there.clock.until_pending(1)
+        assert not any(task.done() for task in there.tasks)
+
+
+async def test_an_event_of_a_cluster_that_is_away_gives_in_where_another_cluster_gains() -> None:
+    async with ways(repeat(UNAVAILABLE), probes=repeat(UNAVAILABLE)) as there:
+        there.script.means.bulkheads.neighbours.add(lambda: True)
+        await there.outage()
+        there.crowded.set()
+        await there.clock.until_pending(4)
+        there.clock.advance(LONG)
+        assert (await there.parked(2)).reason == "the cluster is away"
+
+
+async def test_in_an_outage_no_event_makes_a_call() -> None:
+    async with ways(repeat(UNAVAILABLE), probes=repeat(UNAVAILABLE)) as there:
+        await there.outage()
+        made = there.calls
+        for number in range(3, 50):
+            there.go(number)
+        for _ in range(20):
+            there.clock.advance(LONG)
+            await there.clock.until_pending(1)
+        assert there.calls == made == 3
+
+
+async def test_when_the_cluster_is_back_all_go_on_at_once() -> None:
+    async with ways(repeat(UNAVAILABLE), probes=[UNAVAILABLE, OK]) as there:
+        await there.outage()
+        for number in range(3, 50):
+            there.go(number)
+        there.let_all_come_through()
+        there.clock.advance(0.1)  # the second probe's time, and of no wait of theirs
+        decisions = [await there.decided(number) for number in range(50)]
+        assert {decision.disposition for decision in decisions} == {Disposition.APPLIED}
+        assert max(decision.tries for decision in decisions) == 2
+        assert there.clock.monotonic() == pytest.approx(0.1)
+
+
+async def test_a_poison_token_does_not_hold_the_others_back() -> None:
+    async with ways(repeat(UNAVAILABLE)) as there:
+        await there.waits()
+        for _ in range(5):
+            there.clock.advance(LONG)
+            await there.clock.until_pending(1)
+        assert there.calls > 5
+        there.let_all_come_through()
+        there.go(1)
+        assert (await there.decided(1)).tries == 1
+
+
+async def test_throttling_that_ends_ends_the_wait_for_it() -> None:
+    async with ways([THROTTLED, OK]) as there:
+        await there.waits(former=Former(tries=20))
+        bulkhead = there.script.means.bulkheads["orders"]
+        bulkhead.refused_all("meanwhile halted", started=0.0)
+        bulkhead.succeeded(started=0.0, ended=0.0)
+        assert (await there.decided()).disposition is Disposition.APPLIED
+        assert there.clock.monotonic() == 0.0
+
+
+async def test_a_cancelled_event_leaves_no_permit_behind() -> None:
+    async with ways(repeat(DENIED)) as there:
+        await there.waits()
+        there.tasks[0].cancel()
+        await asyncio.wait(there.tasks)
+        bulkhead = there.script.means.bulkheads["orders"]
+        assert bulkhead.in_flight == 0
+        there.clock.advance(LONG)
+        assert bulkhead.try_enter()
+
+
+SPENT = Former(tries=100, first_failed_at=UnixNanos(NOW - round(PATIENCE.retry_budget * 1e9)))
+
+
+async def exhausted_or_waiting(there: Ways, *, tries: int) -> None:
+    """Have the event tried so often, as long as it is neither decided nor parked."""
+    for _ in range(tries):
+        await _a_timer_or(there)
+        if there.tasks[0].done():
+            return
+        there.clock.advance(LONG)
+
+
+async def test_an_event_is_given_up_after_its_budget_and_looks_that_find_it_pending() -> None:
+    async with ways(repeat(UNAVAILABLE), findings=repeat(STARTED)) as there:
+        there.go(former=SPENT)
+        await exhausted_or_waiting(there, tries=5)
+        decision = await there.decided()
+        assert (decision.disposition, decision.reason, decision.tries) == (
+            Disposition.DEAD_LETTERED,
+            DeadLetterReason.EXHAUSTED,
+            103,
+        )
+        assert "shard unavailable" in decision.detail
+        assert there.script.happened("send", "look") == ["send", "look"] * 3
+
+
+async def test_within_its_budget_an_event_costs_no_look() -> None:
+    fresh = dataclasses.replace(SPENT, first_failed_at=None)
+    async with ways(repeat(UNAVAILABLE)) as there:
+        there.go(former=fresh)
+        await exhausted_or_waiting(there, tries=5)
+        assert not there.tasks[0].done()
+        assert there.script.looks.questions == []
+
+
+@pytest.mark.parametrize(
+    "found", [UNAVAILABLE, Undetermined("buffered")], ids=["cannot be described", "not pending"]
+)
+async def test_an_event_is_not_given_up_while_the_look_does_not_find_it_pending(
+    found: Finding | Answer,
+) -> None:
+    """The shard of its workflow may be away, however long the others have been there."""
+    async with ways(repeat(UNAVAILABLE), findings=[STARTED, STARTED, *repeat(found, 4)]) as there:
+        there.go(former=SPENT)
+        await exhausted_or_waiting(there, tries=6)
+        assert not there.tasks[0].done()
+
+
+async def test_a_look_in_doubt_that_tells_decides() -> None:
+    """The lost answer was a success."""
+    done = Decided(Disposition.APPLIED, "COMPLETED by us")
+    async with ways([UNAVAILABLE], findings=[done]) as there:
+        there.go(former=SPENT)
+        decision = await there.decided()
+        assert (decision.disposition, decision.tries) == (Disposition.APPLIED, 101)
+
+
+async def test_nobody_is_given_up_while_several_fail_and_none_gets_through() -> None:
+    """A database that can be read and not written must not drain the topic."""
+    async with ways(repeat(UNAVAILABLE), findings=repeat(STARTED), probes=repeat(OK)) as there:
+        for number in range(4):
+            there.go(number, SPENT)
+        await there.clock.until_pending(4)
+        for _ in range(8):
+            there.clock.advance(LONG)
+            await there.clock.until_pending(4)
+        assert not any(task.done() for task in there.tasks)
+
+
+async def test_the_refusals_before_an_outage_are_the_outages() -> None:
+    """They take nothing of the event's budget."""
+    async with ways(repeat(UNAVAILABLE), probes=[UNAVAILABLE, *repeat(OK, 20)]) as there:
+        there.go(former=Former(tries=2, first_failed_at=UnixNanos(NOW - 10**12)))
+        for number in (1, 2):
+            there.go(number)
+        await there.clock.until_pending(3)
+        there.clock.advance(0.1)  # the second probe's time
+        await there.clock.until_pending(3)
+        there.clock.advance(2.0)
+        there.crowded.set()
+        park = await there.parked()
+        assert park.first_failed_at is not None
+        assert park.first_failed_at > NOW
+
+
+async def test_a_look_waits_for_the_cluster_too() -> None:
+    async with ways(
+        repeat(UNAVAILABLE),
+        findings=[Decided(Disposition.CLOSED, "")],
+        probes=[UNAVAILABLE, OK],
+    ) as there:
+        await there.outage()
+        there.script.sends.answers = iter([NOT_FOUND, OK, OK])
+        there.clock.advance(0.1)
+        results = [(await there.decided(number)).disposition for number in range(3)]
+        assert sorted(results) == [Disposition.APPLIED, Disposition.APPLIED, Disposition.CLOSED]
+
+
+async def test_by_ids_a_halted_namespace_is_looked_into_by_one_event_at_a_time() -> None:
+    by_ids = ActivityReference(workflow_id="w", run_id="r", activity_id="a")
+    async with ways([OK] * 5, findings=[DENIED, DENIED, *repeat(STARTED, 10)]) as there:
+        means = there.script.means
+        there.tasks += [
+            asyncio.create_task(
+                decide(
+                    means,
+                    dataclasses.replace(event(number), activity=by_ids),
+                    "orders",
+                    mark(number),
+                    crowded=there.crowded,
+                )
+            )
+            for number in range(5)
+        ]
+        means.bulkheads["orders"].refused_all("denied", started=0.0)
+        means.gate.noted("other", Sign.HALTED)
+        looks = []
+        for _ in range(3):
+            await there.clock.until_pending(6)
+            looks.append(len(there.script.looks.questions))
+            there.clock.advance(1.0)
+        for number in range(5):
+            assert (await there.decided(number)).disposition is Disposition.APPLIED
+        assert looks == [0, 1, 2]

@@ -1,0 +1,366 @@
+"""One delivered record on its way to the journal: parked ones, those behind them, and defects of ours."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Iterable
+from typing import Any, cast
+
+import pytest
+from aiokafka.structs import TopicPartition
+from tests.unit.relay.fakes import NOW, OK, ManualClock, Script
+
+from completion_relay.assigned import Assigned
+from completion_relay.decision import Delivery, Park
+from completion_relay.health import Health
+from completion_relay.journal import Entry, Journal
+from completion_relay.lanes import Lanes
+from completion_relay.ledger import PartitionLedger
+from completion_relay.observe import Observer
+from completion_relay.parking import PREFIX, Order, parked_record, read_ticket
+from completion_relay.pipeline import Pipeline
+from completion_relay.route import Routes
+from completion_relay.settings import RelaySettings, SkipSettings, TopicSettings
+from completion_relay.verdict import Answer
+from completion_relay.work import Work, Workshop
+from completion_schemas.audit import AuditRecord, decode_audit
+from completion_schemas.cloudevents import encode_record
+from completion_schemas.dispositions import DeadLetterReason, Disposition
+from completion_schemas.events import ActivityReference, Completed, CompletionEvent, UnixNanos
+from completion_schemas.record import KafkaRecord
+
+PLENTY = 10.0
+"""Seconds that no test needs."""
+TOPICS = TopicSettings()
+RELAY = RelaySettings(park_initial=4.0, park_maximum=60.0)
+PARTITION = 3
+HALTED = Park(reason="halted", tries=2, first_failed_at=None, status=None)
+
+
+class Journals:
+    """Takes entries in, as a journal does; what is durable is another test's."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self._news = asyncio.Event()
+
+    def add(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        self._news.set()
+
+    async def until(self, count: int) -> None:
+        """Wait until so many entries were taken in."""
+        async with asyncio.timeout(PLENTY):
+            while len(self.entries) < count:
+                self._news.clear()
+                await self._news.wait()
+
+
+class Bench:
+    """A workshop with the two partitions of one number."""
+
+    def __init__(
+        self, answers: Iterable[Answer] = (), *, skip: tuple[SkipSettings, ...] = ()
+    ) -> None:
+        self.clock = ManualClock()
+        self.script = Script(answers, clock=self.clock)
+        self.observer = Observer(namespaces=("orders", "billing"), health=Health())
+        self.pipeline = Pipeline(
+            routes=Routes(namespaces=("orders", "billing")),
+            means={"": self.script.means},
+            topics=TOPICS,
+            group="g",
+            relay_id="relay-1",
+            skip=skip,
+            observer=self.observer,
+            clock=self.clock,
+        )
+        self.workshop = Workshop(self.pipeline, TOPICS, RELAY, self.observer, self.clock)
+        self.journals = Journals()
+        self.order = Order()
+        self.lanes = Lanes()
+
+    @property
+    def entries(self) -> list[Entry]:
+        return self.journals.entries
+
+    def held(self, topic: str) -> Assigned:
+        return Assigned(
+            TopicPartition(topic, PARTITION),
+            PartitionLedger(epoch=1, window=10, begin=0),
+            cast("Journal", self.journals),
+            self.order,
+        )
+
+    def receive(self, delivery: Delivery) -> Work:
+        work = self.workshop.work_for(delivery, self.held(delivery.topic))
+        self.lanes.submit(work.lane, work)
+        return work
+
+    async def done(self) -> None:
+        assert await self.lanes.drain(PLENTY)
+
+    def key(self, event: CompletionEvent) -> str:
+        key = self.pipeline.plan(fresh(event, 0)).key
+        assert key is not None
+        return key
+
+
+def event(event_id: str = "e-1", *, token: bytes = b"a task token") -> CompletionEvent:
+    return CompletionEvent(
+        event_id=event_id,
+        occurred_at=UnixNanos(NOW - 10**9),
+        activity=ActivityReference(task_token=base64.b64encode(token).decode()),
+        outcome=Completed(),
+    )
+
+
+def fresh(one: CompletionEvent, offset: int) -> Delivery:
+    record = encode_record(one)
+    return Delivery(TOPICS.completions, PARTITION, offset, NOW // 10**6, record, NOW)
+
+
+def parked(
+    bench: Bench,
+    one: CompletionEvent,
+    *,
+    first: int,
+    at: int,
+    seconds: float = 5.0,
+    times: int = 1,
+    key: str | None = None,
+) -> Delivery:
+    """Return an event as it is read from the parked topic at offset `at`, `first` being its own."""
+    record = parked_record(
+        fresh(one, first),
+        HALTED,
+        key=bench.key(one) if key is None else key,
+        times=times,
+        not_before=UnixNanos(bench.clock.now() + round(seconds * 1e9)),
+        relay_id="relay-0",
+    )
+    return Delivery(TOPICS.parked, PARTITION, at, 0, record, UnixNanos(NOW + 1))
+
+
+def audit_of(entry: Entry) -> AuditRecord:
+    (value,) = [record.value for topic, record in entry.records if topic == TOPICS.audit]
+    assert value is not None
+    return decode_audit(value)
+
+
+def topics_of(entry: Entry) -> list[str]:
+    return [topic for topic, _ in entry.records]
+
+
+async def test_a_parked_event_is_left_alone_until_its_time() -> None:
+    bench = Bench([OK])
+    bench.receive(parked(bench, event(), first=7, at=40, seconds=5.0))
+    await bench.clock.until_pending(1)
+    assert bench.clock.pending == [5.0]
+    bench.clock.advance(5.0)
+    await bench.done()
+    (entry,) = bench.entries
+    assert entry.offset == 40
+
+
+async def test_a_parked_event_keeps_the_identity_of_its_first_position() -> None:
+    """At Temporal and in the audit trail; the tries before count."""
+    bench = Bench([OK])
+    bench.receive(parked(bench, event(), first=7, at=40, seconds=0.0))
+    await bench.done()
+    audit = audit_of(bench.entries[0])
+    assert (audit.topic, audit.partition, audit.offset) == (TOPICS.completions, PARTITION, 7)
+    assert audit.received_at == NOW
+    assert audit.tries == HALTED.tries + 1
+    (call,) = bench.script.sends.calls
+    assert call.identity.endswith(f"{TOPICS.completions}/{PARTITION}/7")
+
+
+async def test_a_parked_event_that_waits_is_let_go_when_the_partitions_are_given_up() -> None:
+    bench = Bench()
+    bench.receive(parked(bench, event(), first=7, at=40))
+    await bench.clock.until_pending(1)
+    bench.workshop.close()
+    await bench.done()
+    assert bench.entries == []
+    assert bench.clock.pending == []
+
+
+async def test_no_later_event_goes_ahead_of_one_that_was_let_go() -> None:
+    """Its own time has come, and it is next in the lane."""
+    bench = Bench()
+    bench.receive(parked(bench, event("e-1"), first=7, at=40, seconds=50.0))
+    bench.receive(parked(bench, event("e-2"), first=8, at=41, seconds=0.0))
+    await bench.clock.until_pending(1)
+    bench.workshop.close()
+    await bench.done()
+    assert bench.script.sends.calls == []
+    assert [topics_of(entry) for entry in bench.entries] == [[TOPICS.parked]]
+
+
+async def test_a_time_that_no_relay_writes_holds_nobody_up_for_longer_than_one_would() -> None:
+    bench = Bench([OK])
+    bench.receive(parked(bench, event(), first=7, at=40, seconds=200 * 365 * 86_400.0))
+    await bench.clock.until_pending(1)
+    assert bench.clock.pending == [RELAY.park_maximum]
+    bench.workshop.close()
+    await bench.done()
+
+
+async def test_a_later_event_follows_a_parked_one_of_its_activity() -> None:
+    bench = Bench()
+    bench.order.park(bench.key(event()), 7)
+    bench.receive(fresh(event("e-2"), 8))
+    await bench.done()
+    (entry,) = bench.entries
+    assert topics_of(entry) == [TOPICS.parked]
+    ticket = read_ticket(entry.records[0][1].headers, of=TOPICS.completions)
+    assert (ticket.offset, ticket.key, ticket.times) == (8, bench.key(event()), 1)
+    assert bench.script.sends.calls == []
+
+
+async def test_a_later_event_does_not_wait_in_the_window_for_a_parked_one() -> None:
+    """It would fill the window of events that other namespaces need, and no crowd would end that."""
+    bench = Bench()
+    bench.receive(parked(bench, event("e-1"), first=7, at=40, seconds=50.0))
+    bench.receive(fresh(event("e-2"), 8))
+    await bench.journals.until(1)
+    assert topics_of(bench.entries[0]) == [TOPICS.parked]
+    bench.workshop.close()
+    await bench.done()
+
+
+async def test_an_event_of_another_activity_does_not_follow() -> None:
+    bench = Bench([OK])
+    bench.order.park(bench.key(event()), 7)
+    bench.receive(fresh(event("e-2", token=b"another task token"), 8))
+    await bench.done()
+    assert audit_of(bench.entries[0]).disposition is Disposition.APPLIED
+
+
+async def test_an_earlier_event_does_not_follow_a_later_one_that_is_parked() -> None:
+    bench = Bench([OK])
+    bench.order.park(bench.key(event()), 9)
+    bench.receive(fresh(event("e-2"), 8))
+    await bench.done()
+    assert audit_of(bench.entries[0]).disposition is Disposition.APPLIED
+
+
+async def test_a_parked_event_that_another_member_parked_is_not_overtaken() -> None:
+    """The takeover has not seen it: it was not there yet."""
+    bench = Bench()
+    bench.receive(parked(bench, event("e-1"), first=7, at=40, seconds=50.0))
+    assert bench.order.is_behind(bench.key(event()), 8)
+    bench.workshop.close()
+    await bench.done()
+
+
+async def test_when_a_parked_event_is_decided_later_ones_go_on() -> None:
+    bench = Bench([OK, OK])
+    bench.receive(parked(bench, event("e-1"), first=7, at=40, seconds=0.0))
+    await bench.done()
+    bench.receive(fresh(event("e-2"), 8))
+    await bench.done()
+    dispositions = [audit_of(entry).disposition for entry in bench.entries]
+    assert dispositions == [Disposition.APPLIED, Disposition.APPLIED]
+    assert len(bench.order) == 0
+
+
+async def test_a_parked_event_that_is_skipped_lets_those_behind_it_go_on() -> None:
+    """The settings give it no activity any more; the ticket still names it."""
+    bench = Bench([OK], skip=(SkipSettings(event_id="e-1", by="ada", why="paid by hand"),))
+    key = bench.key(event("e-2"))
+    bench.order.park(key, 7)
+    bench.receive(parked(bench, event("e-1"), first=7, at=40, seconds=0.0, key=key))
+    await bench.done()
+    bench.receive(fresh(event("e-2"), 8))
+    await bench.done()
+    dispositions = [audit_of(entry).disposition for entry in bench.entries]
+    assert dispositions == [Disposition.SKIPPED, Disposition.APPLIED]
+
+
+@pytest.mark.parametrize(("times", "longest"), [(1, 8.0), (2, 16.0), (3, 32.0), (9, 60.0)])
+async def test_an_event_that_is_parked_again_waits_longer(times: int, longest: float) -> None:
+    bench = Bench()
+    bench.order.park(bench.key(event()), 6)
+    bench.receive(parked(bench, event(), first=7, at=40, seconds=0.0, times=times))
+    await bench.done()
+    (entry,) = bench.entries
+    assert (entry.offset, topics_of(entry)) == (40, [TOPICS.parked])
+    ticket = read_ticket(entry.records[0][1].headers, of=TOPICS.completions)
+    assert ticket.times == times + 1
+    assert ticket.former.tries == HALTED.tries
+    assert longest / 2 <= (ticket.not_before - bench.clock.now()) / 1e9 <= longest
+
+
+async def test_what_no_relay_has_parked_is_a_dead_letter_at_its_own_position() -> None:
+    bench = Bench()
+    good = parked(bench, event(), first=7, at=40).record
+    headers = tuple((n, b"x" if n == PREFIX + "offset" else v) for n, v in good.headers)
+    forged = KafkaRecord(good.key, good.value, headers)
+    bench.receive(Delivery(TOPICS.parked, PARTITION, 40, 0, forged, NOW))
+    await bench.done()
+    (entry,) = bench.entries
+    assert topics_of(entry) == [TOPICS.dead_letter, TOPICS.audit]
+    audit = audit_of(entry)
+    assert (audit.topic, audit.partition, audit.offset) == (TOPICS.parked, PARTITION, 40)
+    assert audit.reason is DeadLetterReason.UNDECODABLE
+    assert f"{PREFIX}offset" in audit.detail
+    assert bench.script.sends.calls == []
+
+
+async def test_a_defect_in_planning_holds_up_that_record_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench([OK, OK])
+    fails_once(bench.pipeline, "plan", monkeypatch)
+    bench.receive(fresh(event("e-1"), 1))
+    bench.receive(fresh(event("e-2", token=b"another task token"), 2))
+    await bench.done()
+    assert [entry.offset for entry in bench.entries] == [1, 2]
+
+
+async def test_a_parked_event_keeps_its_identity_after_a_defect_in_planning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench([OK])
+    delivery = parked(bench, event(), first=7, at=40, seconds=0.0)
+    bench.order.park(bench.key(event()), 7)
+    fails_once(bench.pipeline, "plan", monkeypatch)
+    bench.receive(delivery)
+    await bench.done()
+    (entry,) = bench.entries
+    assert entry.offset == 40
+    assert audit_of(entry).offset == 7
+    assert len(bench.order) == 0
+
+
+async def test_a_defect_in_deciding_is_waited_out_and_holds_up_that_record_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench([OK, OK])
+    fails_once(bench.pipeline, "decide", monkeypatch)
+    bench.receive(fresh(event("e-1"), 1))
+    bench.receive(fresh(event("e-2", token=b"another task token"), 2))
+    await bench.clock.until_pending(1)
+    await bench.journals.until(1)
+    assert [entry.offset for entry in bench.entries] == [2]
+    bench.clock.advance(RELAY.retry_initial)
+    await bench.done()
+    assert [entry.offset for entry in bench.entries] == [2, 1]
+
+
+def fails_once(pipeline: Pipeline, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a step of the pipeline raise at its first call."""
+    original = getattr(pipeline, method)
+    failed = False
+
+    def fails(*args: Any, **options: Any) -> Any:
+        nonlocal failed
+        if not failed:
+            failed = True
+            raise RuntimeError("a defect")
+        return original(*args, **options)
+
+    monkeypatch.setattr(pipeline, method, fails)

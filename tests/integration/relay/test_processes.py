@@ -162,6 +162,8 @@ async def test_a_second_signal_ends_every_process_at_once(scene: Scene) -> None:
         await one_under_way(process)
         process.process.send_signal(signal.SIGTERM)
         await both_drain(process)
+        # The one that had nothing under way.
+        await process.logged("drained")
         process.process.send_signal(signal.SIGTERM)
         assert await process.ended() == 128 + signal.SIGTERM
         await process.silent()

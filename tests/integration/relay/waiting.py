@@ -141,7 +141,9 @@ class Scene:
 
         async def found() -> AuditRecord | None:
             for record in await self.audit():
-                if (record.partition, record.offset) == (at.partition, at.offset):
+                # With its topic: what others write to completions.parked has an audit record too.
+                place = (record.topic, record.partition, record.offset)
+                if place == (at.topic, at.partition, at.offset):
                     return record
             return None
 

@@ -17,16 +17,18 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
+from completion_relay.aside import Aside
 from completion_relay.clock import Clock
+from completion_relay.entry import Entry
 from completion_relay.ledger import PartitionLedger
-from completion_relay.producing import batches_of, close_producer
+from completion_relay.producing import RefusedError, close_producer, transact
 from completion_schemas.record import KafkaRecord
 
 _TRANSACTION_SECONDS = 30.0
@@ -45,22 +47,6 @@ _UNLIMITED = 2**30
 is the one that holds, or an event that its producer had compressed could not be dead-lettered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What one settled record leaves behind."""
-
-    offset: int
-    """Of the record, in the journal's partition."""
-    records: tuple[tuple[str, KafkaRecord], ...]
-    """What to write, with the topic of each."""
-    on_durable: Callable[[], None]
-    """Called once it is durable."""
-
-
-class RefusedError(KafkaError):  # type: ignore[misc]
-    """A topic did not take a record; the text names it."""
-
-
 class LostPartitionError(KafkaError):  # type: ignore[misc]
     """Nothing more can be written for the partition in this assignment: it is another's."""
 
@@ -73,6 +59,9 @@ class Watches(Protocol):
 
     def failed(self, partition: TopicPartition, error: BaseException) -> None:
         """A transaction failed; it is tried again."""
+
+    def holds(self, partition: TopicPartition, what: str) -> None:
+        """Some of it is too large for its topic, which `what` says; empty: nothing is any more."""
 
     def lost(self, partition: TopicPartition, error: LostPartitionError) -> None:
         """The partition has to be given up."""
@@ -117,6 +106,7 @@ class Journal:
         self._ledger: PartitionLedger | None = None
         self._durable: OffsetAndMetadata | None = None
         self._entries: deque[Entry] = deque()
+        self._aside = Aside(clock, again=self.add, tell=partial(observer.holds, partition))
         self._news = asyncio.Event()
         self._hurry = asyncio.Event()
         self._is_closing = False
@@ -173,6 +163,7 @@ class Journal:
             within: Seconds for the writing.
         """
         self._is_closing = True
+        self._aside.close()
         self._news.set()
         self._hurry.set()
         if self._writing is not None:
@@ -212,19 +203,15 @@ class Journal:
         size = 0
         while self._entries and len(batch) < _TRANSACTION_RECORDS and size < _TRANSACTION_BYTES:
             entry = self._entries.popleft()
+            if self._aside.would_hold(entry):
+                self._aside.hold(entry)
+                continue
             batch.append(entry)
-            size += sum(len(record.value or b"") for _, record in entry.records)
+            size += entry.size
         return batch
 
     async def _write_until_durable(self, batch: list[Entry]) -> None:
-        assert self._ledger is not None  # noqa: S101 - `begin` comes first
-        for entry in batch:
-            # Here and not when it was decided: what the offsets say is settled
-            # must have its records in this transaction or an earlier one.
-            self._ledger.settle(entry.offset)
-        position = self._ledger.position()
-        assert position is not None  # noqa: S101 - something was just settled
-        offset = OffsetAndMetadata(position.offset + 1, position.metadata)
+        offset = self._offset_after(batch)
         started = self._clock.monotonic()
         while True:
             try:
@@ -237,38 +224,57 @@ class Journal:
                 self._observer.failed(self._partition, error)
                 if await self._is_durable_after_all(offset):
                     break
+                if isinstance(error, RefusedError) and error.is_too_large:
+                    await self._without_what_is_too_large(batch, error.topic)
+                    return
             else:
                 break
+        self._settle(batch)
         self._durable = offset
         self._observer.wrote(self._partition, self._clock.monotonic() - started)
+
+    def _offset_after(self, batch: Iterable[Entry]) -> OffsetAndMetadata:
+        assert self._ledger is not None  # noqa: S101 - `begin` comes first
+        # What the offsets say is settled must have its records in this transaction or an
+        # earlier one: so it is settled only when they are durable.
+        position = self._ledger.position({entry.offset for entry in batch})
+        return OffsetAndMetadata(position.offset + 1, position.metadata)
+
+    def _settle(self, batch: Iterable[Entry]) -> None:
+        assert self._ledger is not None  # noqa: S101 - as above
         for entry in batch:
+            self._ledger.settle(entry.offset)
+            self._aside.written(entry)
             entry.on_durable()
 
     async def _transact(self, batch: Iterable[Entry], offset: OffsetAndMetadata) -> None:
-        producer = self._producer
-        assert producer is not None  # noqa: S101 - `open` comes first
-        await producer.begin_transaction()
-        topics: list[str] = []
-        sent: list[asyncio.Future[Any]] = []
-        try:
-            for topic, records in _by_topic(batch).items():
-                # One partition of each topic: every partition in a transaction
-                # gets a marker of its own.
-                partitions = await producer.partitions_for(topic)
-                partition = self._partition.partition % len(partitions)
-                for built in batches_of(records, producer):
-                    topics.append(topic)
-                    sent.append(await producer.send_batch(built, topic, partition=partition))
-            await producer.send_offsets_to_transaction({self._partition: offset}, self._group)
-        finally:
-            # aiokafka commits a transaction without the batches that were refused.
-            outcomes = await asyncio.gather(*sent, return_exceptions=True)
-        for topic, outcome in zip(topics, outcomes, strict=True):
-            if isinstance(outcome, ProducerFenced):
-                raise outcome
-            if isinstance(outcome, BaseException):
-                raise RefusedError(f"topic {topic}: {outcome!r}") from outcome
-        await producer.commit_transaction()
+        assert self._producer is not None  # noqa: S101 - `open` comes first
+        records: dict[str, list[KafkaRecord]] = {}
+        for entry in batch:
+            for topic, record in entry.records:
+                records.setdefault(topic, []).append(record)
+        await transact(
+            self._producer,
+            records,
+            {self._partition: offset},
+            number=self._partition.partition,
+            group=self._group,
+        )
+
+    async def _without_what_is_too_large(self, batch: list[Entry], topic: str) -> None:
+        """Write what is not, and put aside what is.
+
+        Kafka refuses batches, and does not say for which of their records.
+        """
+        if len(batch) == 1:
+            self._aside.hold(batch[0], refused_by=topic)
+            return
+        others = [entry for entry in batch if entry.largest(topic) < 0]
+        suspects = [entry for entry in batch if entry.largest(topic) >= 0]
+        middle = 0 if others else len(suspects) // 2
+        for part in (others, suspects[:middle], suspects[middle:]):
+            if part:
+                await self._write_until_durable(part)
 
     async def _is_durable_after_all(self, offset: OffsetAndMetadata) -> bool:
         """Take the partition anew, and find out what became of the transaction that failed.
@@ -292,14 +298,6 @@ class Journal:
                 return bool(now == offset)
             raise LostPartitionError("another relay has committed for the partition")
         raise LostPartitionError("the end came before Kafka took what was to be written")
-
-
-def _by_topic(batch: Iterable[Entry]) -> dict[str, list[KafkaRecord]]:
-    topics: dict[str, list[KafkaRecord]] = {}
-    for entry in batch:
-        for topic, record in entry.records:
-            topics.setdefault(topic, []).append(record)
-    return topics
 
 
 async def close_journals(journals: Iterable[Journal]) -> None:

@@ -14,7 +14,7 @@ between that is not undecided is settled or is never delivered.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -89,8 +89,6 @@ class PartitionLedger:
         self._inherited_through = (
             self._settled_ahead[-1].stop - 1 if self._settled_ahead else begin - 1
         )
-        self._position: Position | None = None
-        self._has_moved = False
 
     def receive(self, offset: int, *, at: float) -> Receipt:
         """Take note of a delivered record.
@@ -113,7 +111,6 @@ class PartitionLedger:
         while ahead and ahead[0].stop <= offset:
             ahead.popleft()
         if ahead and offset in ahead[0]:
-            self._has_moved = True
             return Receipt.SETTLED_BEFORE
         self._undecided[offset] = _Undecided(previous, number, weight_before, at)
         return Receipt.NEW
@@ -121,28 +118,22 @@ class PartitionLedger:
     def settle(self, offset: int) -> None:
         """Take note that a received record has its final outcome.
 
-        That outcome must be durable before, or together with, any position that
-        is asked for from now on (invariant 1).
+        That outcome must be durable, together with a position that says so (invariant 1).
 
         Raises:
             ValueError: the record was not received, or is settled already.
         """
         if self._undecided.pop(offset, None) is None:
             raise ValueError(f"offset {offset} is not undecided in this ledger")
-        self._has_moved = True
 
-    def position(self) -> Position | None:
-        """What to commit now; None: nothing was settled since the assignment.
+    def position(self, also: Collection[int] = ()) -> Position:
+        """What to commit once these offsets are settled too; they are not, by this.
 
-        Never moves back. The same object until more is settled, and only then
-        is anything encoded; that takes time by the undecided records, not by the
-        received ones.
+        Never moves back. Takes time by the undecided records, not by the received ones.
         """
-        if self._has_moved:
-            prefix = self._prefix
-            self._position = Position(prefix, encode(prefix + 1, self._settled_beyond_a_hole()))
-            self._has_moved = False
-        return self._position
+        left = [item for item in self._undecided.items() if item[0] not in also]
+        prefix = next((record.previous for _, record in left), self._received_through)
+        return Position(prefix, encode(prefix + 1, self._settled_beyond_a_hole(left)))
 
     @property
     def undecided(self) -> int:
@@ -188,15 +179,10 @@ class PartitionLedger:
     def _first(self) -> _Undecided | None:
         return next(iter(self._undecided.values()), None)
 
-    @property
-    def _prefix(self) -> int:
-        first = self._first
-        return self._received_through if first is None else first.previous
-
-    def _settled_beyond_a_hole(self) -> Iterator[range]:
+    def _settled_beyond_a_hole(self, left: Iterable[tuple[int, _Undecided]]) -> Iterator[range]:
         """Settled offsets beyond the prefix; a gap between two received records counts as such."""
         hole: int | None = None
-        for offset, record in self._undecided.items():
+        for offset, record in left:
             # More than a gap between the two: a record that is settled.
             if hole is not None and record.previous > hole:
                 yield range(hole + 1, offset)

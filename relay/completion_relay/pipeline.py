@@ -20,7 +20,7 @@ from completion_relay.clock import Clock
 from completion_relay.dead_letter import dead_letter
 from completion_relay.decide import decide
 from completion_relay.decision import Decision, Delivery, Former, Park
-from completion_relay.journal import Entry
+from completion_relay.entry import Entry
 from completion_relay.means import Means
 from completion_relay.observe import Observer
 from completion_relay.parking import parked_record

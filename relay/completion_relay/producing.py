@@ -4,14 +4,81 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    KafkaError,
+    MessageSizeTooLargeError,
+    ProducerFenced,
+    RecordListTooLargeError,
+)
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from completion_schemas.record import KafkaRecord
 
 _STOP_SECONDS = 5.0
+
+
+class RefusedError(KafkaError):  # type: ignore[misc]
+    """A topic did not take a batch of records."""
+
+    def __init__(self, topic: str, error: BaseException) -> None:
+        """Name the topic.
+
+        Args:
+            topic: Which.
+            error: What Kafka said.
+        """
+        super().__init__(f"topic {topic}: {error!r}")
+        self.topic = topic
+        self.is_too_large = isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError)
+        """Whether that is so because of the batch, not of the topic."""
+
+
+async def transact(
+    producer: AIOKafkaProducer,
+    records: Mapping[str, Sequence[KafkaRecord]],
+    offsets: Mapping[TopicPartition, OffsetAndMetadata],
+    *,
+    number: int,
+    group: str,
+) -> None:
+    """Write records and offsets in one transaction.
+
+    Args:
+        producer: Of the transactions; started.
+        records: To write, by topic.
+        offsets: To commit.
+        number: Which partition of each topic is written to, as far as it has as many: one, as every
+            partition in a transaction gets a marker of its own.
+        group: Whose offsets they are.
+
+    Raises:
+        RefusedError: a topic did not take some of the records. The transaction is not committed,
+            and the producer is of no use any more.
+        KafkaError: anything else; whether it is committed is not known.
+    """
+    await producer.begin_transaction()
+    topics: list[str] = []
+    sent: list[asyncio.Future[Any]] = []
+    try:
+        for topic, of_topic in records.items():
+            partition = number % len(await producer.partitions_for(topic))
+            for built in batches_of(of_topic, producer):
+                topics.append(topic)
+                sent.append(await producer.send_batch(built, topic, partition=partition))
+        await producer.send_offsets_to_transaction(offsets, group)
+    finally:
+        # aiokafka commits a transaction without the batches that were refused.
+        outcomes = await asyncio.gather(*sent, return_exceptions=True)
+    for topic, outcome in zip(topics, outcomes, strict=True):
+        if isinstance(outcome, ProducerFenced):
+            raise outcome
+        if isinstance(outcome, BaseException):
+            raise RefusedError(topic, outcome) from outcome
+    await producer.commit_transaction()
 
 
 def batches_of(records: Iterable[KafkaRecord], producer: AIOKafkaProducer) -> Iterator[Any]:

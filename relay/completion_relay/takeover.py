@@ -43,6 +43,12 @@ class _Watch:
     def failed(self, partition: TopicPartition, error: BaseException) -> None:
         self._observer.problem(_writing_for(partition), f"{type(error).__name__}: {error}")
 
+    def holds(self, partition: TopicPartition, what: str) -> None:
+        if what:
+            self._observer.problem(_held_of(partition), what)
+        else:
+            self._observer.well(_held_of(partition))
+
     def lost(self, partition: TopicPartition, error: LostPartitionError) -> None:
         self._observer.stage("partition lost", partition=partition.partition, reason=str(error))
         self._lost(error)
@@ -50,6 +56,7 @@ class _Watch:
     def closed(self, partition: TopicPartition) -> None:
         # Whoever has it next knows whether it can be written for.
         self._observer.well(_writing_for(partition))
+        self._observer.well(_held_of(partition))
 
 
 class Takeover:
@@ -219,6 +226,10 @@ class Takeover:
 
 def _writing_for(partition: TopicPartition) -> str:
     return f"writing for {partition.topic}/{partition.partition}"
+
+
+def _held_of(partition: TopicPartition) -> str:
+    return f"records of {partition.topic}/{partition.partition}"
 
 
 def _unless_failed(outcome: OffsetAndMetadata | BaseException | None) -> OffsetAndMetadata | None:

@@ -10,7 +10,7 @@ from completion_relay.assigned import Assigned
 from completion_relay.bell import Bell, Waiter
 from completion_relay.clock import Clock
 from completion_relay.decision import Delivery, Former, Park
-from completion_relay.journal import Entry
+from completion_relay.entry import Entry
 from completion_relay.lanes import Lane
 from completion_relay.observe import Observer
 from completion_relay.parking import ParkedRecordError, Ticket, read_ticket, without_ticket

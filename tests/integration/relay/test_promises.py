@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import random
 import signal
 from collections.abc import AsyncIterator
 from typing import Any
@@ -22,14 +23,14 @@ from aiokafka.structs import ConsumerRecord, RecordMetadata, TopicPartition
 from temporalio.client import WorkflowHandle
 from tests.integration.relay.process import get, run, topic_settings
 from tests.integration.relay.waiting import Scene, completed, event, relay
-from tests.support import committed_offsets, eventually, produce
+from tests.support import committed_offsets, consume_all, eventually, produce
 
 import completion_relay.membership
 from completion_relay.consumer import Consumer
 from completion_relay.demo.broker import end_session
 from completion_schemas.audit import AuditRecord
 from completion_schemas.cloudevents import encode_record
-from completion_schemas.dispositions import Disposition
+from completion_schemas.dispositions import DeadLetterReason, Disposition
 from completion_schemas.events import ActivityReference, CompletionEvent
 
 ONLY_ON_REVOKE_AND_STOP = 60.0
@@ -293,7 +294,7 @@ class AuditOutage:
 @pytest.fixture
 async def audit_outage(scene: Scene) -> AsyncIterator[AuditOutage]:
     """The audit topic takes 100 bytes a record; an audit record is larger."""
-    await limit_audit_topic(scene, 100)
+    await limit_topic(scene, scene.topics.audit, 100)
     async with contextlib.AsyncExitStack() as running:
         http = await running.enter_async_context(
             relay(scene.settings(relay={"drain_timeout": 0.2}))
@@ -304,14 +305,14 @@ async def audit_outage(scene: Scene) -> AsyncIterator[AuditOutage]:
         yield AuditOutage(http, at, running)
 
 
-async def limit_audit_topic(scene: Scene, size: int) -> None:
-    """Set the `max.message.bytes` of the audit topic."""
+async def limit_topic(scene: Scene, topic: str, size: int) -> None:
+    """Set the topic's `max.message.bytes`."""
     admin = AIOKafkaAdminClient(bootstrap_servers=scene.kafka)
     await admin.start()
     try:
         limit = {"max.message.bytes": str(size)}
         (response,) = await admin.alter_configs(
-            [ConfigResource(ConfigResourceType.TOPIC, scene.topics.audit, limit)]
+            [ConfigResource(ConfigResourceType.TOPIC, topic, limit)]
         )
         assert [resource[0] for resource in response.resources] == [0]
     finally:
@@ -330,7 +331,7 @@ async def test_an_audit_topic_that_cannot_be_written_is_named_and_stops_commits(
     await eventually(red, what="readiness red for the audit topic")
     await audit_outage.running.aclose()
     assert await committed(scene) == {}
-    await limit_audit_topic(scene, 1024 * 1024)
+    await limit_topic(scene, scene.topics.audit, 1024 * 1024)
     async with relay(scene.settings()):
         audit = await scene.decided(audit_outage.at)
     assert audit.disposition is Disposition.APPLIED
@@ -347,7 +348,7 @@ async def test_an_audit_topic_that_can_be_written_again_is_written_and_commits_g
         return (await get(f"http://{audit_outage.http}/readyz"))[0] == 503
 
     await eventually(is_red, what="readiness red")
-    await limit_audit_topic(scene, 1024 * 1024)
+    await limit_topic(scene, scene.topics.audit, 1024 * 1024)
     assert (await scene.decided(audit_outage.at)).disposition is Disposition.APPLIED
 
     async def is_committed() -> bool:
@@ -361,6 +362,39 @@ async def test_an_audit_topic_that_can_be_written_again_is_written_and_commits_g
     await eventually(is_green, what="readiness green")
 
 
+async def test_a_dead_letter_that_its_topic_refuses_holds_up_nobody_and_goes_there_once_it_may(
+    scene: Scene,
+) -> None:
+    """`max.message.bytes` of the dead-letter topic is less than that of the events' topic."""
+    letters = scene.topics.dead_letter
+    await limit_topic(scene, letters, 10_000)
+    garbage = random.Random(1).randbytes(50_000)  # that no compression makes smaller
+    async with relay(scene.settings()) as http:
+        refused = await produce(scene.kafka, scene.topics.completions, garbage, partition=0)
+
+        async def is_named() -> bool:
+            status, text = await get(f"http://{http}/readyz")
+            return status == 503 and f"1 too large for topic {letters}" in text
+
+        await eventually(is_named, what="readiness red for the dead-letter topic")
+        handle, reference = await scene.waiting()
+        at = await emit_to(scene, 0, event(reference, completed(b'"not held up"')))
+        assert (await scene.decided(at)).disposition is Disposition.APPLIED
+        assert await handle.result() == "not held up"
+        assert await committed(scene) == {0: refused.offset}
+        await limit_topic(scene, letters, 1024 * 1024)
+        audit = await scene.decided(refused)
+
+        async def is_green() -> bool:
+            return (await get(f"http://{http}/readyz"))[0] == 200
+
+        await eventually(is_green, what="readiness green")
+    assert audit.reason is DeadLetterReason.UNDECODABLE
+    assert [letter.value for letter in await consume_all(scene.kafka, letters)] == [garbage]
+    assert places(await scene.audit()) == places([refused, at])
+    assert await committed(scene) == after([at])
+
+
 async def test_a_relay_killed_after_temporals_answer_leaves_a_record_that_the_next_calls_applied(
     scene: Scene,
 ) -> None:
@@ -370,7 +404,7 @@ async def test_a_relay_killed_after_temporals_answer_leaves_a_record_that_the_ne
     environment = topic_settings(scene.topics) | {
         "COMPLETION_RELAY_RELAY__COMMIT_INTERVAL": str(ONLY_ON_REVOKE_AND_STOP),
     }
-    await limit_audit_topic(scene, 100)
+    await limit_topic(scene, scene.topics.audit, 100)
     async with run(*arguments, environment=environment) as process:
         await process.ready()
         handle, reference = await scene.waiting()
@@ -379,7 +413,7 @@ async def test_a_relay_killed_after_temporals_answer_leaves_a_record_that_the_ne
         process.process.send_signal(signal.SIGKILL)
         assert await process.ended() == -signal.SIGKILL
     assert await committed(scene) == {}
-    await limit_audit_topic(scene, 1024 * 1024)
+    await limit_topic(scene, scene.topics.audit, 1024 * 1024)
     settings = scene.settings()
     await end_session(settings, settings.kafka.client_id)  # instead of waiting for its end
     async with relay(settings):

@@ -7,17 +7,20 @@ same is shown by tests/integration/relay/test_promises.py, test_parking.py and t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from tests.support import eventually
 from tests.unit.relay.fakes import ManualClock
 
 import completion_relay.journal
-from completion_relay.journal import Entry, Journal, LostPartitionError
+from completion_relay.entry import Entry
+from completion_relay.journal import Journal, LostPartitionError
 from completion_relay.ledger import PartitionLedger
 from completion_relay.offset_map import decode
 from completion_schemas.record import KafkaRecord
@@ -56,6 +59,8 @@ class Kafka:
     """What each commit comes to: `ok`, `fails`, `answer lost`, `fenced`; `ok` when there is none."""
     refuses: list[str] = field(default_factory=list)
     """Topics that do not take the next batch."""
+    largest: dict[str, int] = field(default_factory=dict)
+    """Bytes that a topic takes at most, where it has such a limit."""
     happened: list[str] = field(default_factory=list)
     owner: object = None
     before_commit: Callable[[], Awaitable[None]] | None = None
@@ -74,7 +79,7 @@ class Producer:
     def __init__(self, kafka: Kafka) -> None:
         self._kafka = kafka
         self._sent: list[tuple[str, Batch]] = []
-        self._offsets: dict[TopicPartition, OffsetAndMetadata] = {}
+        self.offsets: dict[TopicPartition, OffsetAndMetadata] = {}
         self.is_stopped = False
 
     async def start(self) -> None:
@@ -85,7 +90,7 @@ class Producer:
         self.is_stopped = True
 
     async def begin_transaction(self) -> None:
-        self._sent, self._offsets = [], {}
+        self._sent, self.offsets = [], {}
 
     def create_batch(self) -> Batch:
         return Batch()
@@ -98,7 +103,9 @@ class Producer:
         sent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if topic in self._kafka.refuses:
             self._kafka.refuses.remove(topic)
-            sent.set_exception(KafkaError("MessageSizeTooLarge"))
+            sent.set_exception(KafkaError("not authorized"))
+        elif max(map(len, batch.records)) > self._kafka.largest.get(topic, 1_000):
+            sent.set_exception(MessageSizeTooLargeError())
         else:
             self._sent.append((topic, batch))
             sent.set_result(None)
@@ -108,7 +115,7 @@ class Producer:
         self, offsets: dict[TopicPartition, OffsetAndMetadata], group: str
     ) -> None:
         assert group == "g"
-        self._offsets = offsets
+        self.offsets = offsets
 
     async def commit_transaction(self) -> None:
         kafka = self._kafka
@@ -121,7 +128,7 @@ class Producer:
             raise KafkaError("the coordinator has moved")
         for topic, batch in self._sent:
             kafka.topics.setdefault(topic, []).extend(batch.records)
-        kafka.committed = self._offsets[PARTITION]
+        kafka.committed = self.offsets[PARTITION]
         if comes_to == "answer lost":
             raise KafkaError("connection lost")
 
@@ -132,6 +139,7 @@ class Watch:
     def __init__(self) -> None:
         self.told: list[str] = []
         self.errors: list[BaseException] = []
+        self.held = ""
         self.news = asyncio.Event()
 
     def wrote(self, partition: TopicPartition, seconds: float) -> None:
@@ -143,6 +151,11 @@ class Watch:
         assert partition == PARTITION
         self.errors.append(error)
         self._note("failed")
+
+    def holds(self, partition: TopicPartition, what: str) -> None:
+        assert partition == PARTITION
+        self.held = what
+        self._note("holds" if what else "holds nothing")
 
     def lost(self, partition: TopicPartition, error: LostPartitionError) -> None:
         assert partition == PARTITION
@@ -178,6 +191,29 @@ class Stage:
     journal: Journal
     ledger: PartitionLedger
     durable: list[int] = field(default_factory=list)
+
+    def add_letter(self, offset: int, size: int) -> None:
+        """Add what a dead letter of that size leaves behind."""
+        letter, audit = KafkaRecord(None, bytes(size), ()), KafkaRecord(None, b"%d" % offset, ())
+        self.journal.add(
+            Entry(offset, (("dlq", letter), ("audit", audit)), lambda: self.durable.append(offset))
+        )
+
+    @contextlib.asynccontextmanager
+    async def time_flies(self) -> AsyncIterator[None]:
+        """Let a second pass whenever somebody waits for that."""
+
+        async def fly() -> None:
+            while True:
+                await self.clock.until_pending(1)
+                self.clock.advance(1.0)
+                await asyncio.sleep(0)
+
+        flying = asyncio.create_task(fly())
+        try:
+            yield
+        finally:
+            flying.cancel()
 
     def add(self, *offsets: int, topic: str = "audit") -> None:
         for offset in offsets:
@@ -325,6 +361,56 @@ async def test_a_topic_that_refuses_a_record_is_named_and_nothing_is_committed(
     await stage.journal.close(within=PLENTY)
 
 
+async def test_what_is_too_large_for_its_topic_is_put_aside_and_the_rest_goes_on(
+    opened: Opens,
+) -> None:
+    kafka = Kafka(OffsetAndMetadata(10, ""), largest={"dlq": 100})
+    stage = await opened(kafka)
+    stage.add(10)
+    stage.add_letter(11, 101)
+    stage.add(12)
+    async with stage.time_flies():
+        await eventually(lambda: stage.watch.held, what="something held")
+        stage.add_letter(13, 100)
+        await eventually(lambda: 13 in stage.durable, what="what came later")
+    assert stage.durable == [10, 12, 13]
+    assert "1 too large for topic dlq" in stage.watch.held
+    assert kafka.topics == {"audit": [b"10", b"12", b"13"], "dlq": [bytes(100)]}
+    assert kafka.committed is not None
+    assert kafka.committed.offset == 11
+    assert decode(11, kafka.committed.metadata) == [range(12, 14)]
+    await stage.journal.close(within=PLENTY)
+
+
+async def test_what_was_put_aside_is_written_once_its_topic_takes_it(opened: Opens) -> None:
+    kafka = Kafka(OffsetAndMetadata(10, ""), largest={"dlq": 100})
+    stage = await opened(kafka)
+    for offset in (10, 12, 13, 15):
+        stage.add_letter(offset, 100 + offset)
+    stage.add(11, 14, 16)
+    async with stage.time_flies():
+        await eventually(lambda: "4 too large" in stage.watch.held, what="four held")
+        kafka.largest.clear()
+        await eventually(lambda: len(stage.durable) == 7, what="all of it")
+        await eventually(lambda: not stage.watch.held, what="nothing held")
+    assert sorted(kafka.topics["audit"]) == [b"%d" % offset for offset in range(10, 17)]
+    assert sorted(map(len, kafka.topics["dlq"])) == [110, 112, 113, 115]
+    assert kafka.committed == OffsetAndMetadata(17, "")
+    await stage.journal.close(within=PLENTY)
+
+
+async def test_what_is_put_aside_is_left_to_whoever_is_next(opened: Opens) -> None:
+    kafka = Kafka(OffsetAndMetadata(10, ""), largest={"dlq": 100})
+    stage = await opened(kafka)
+    stage.add_letter(10, 101)
+    async with stage.time_flies():
+        await eventually(lambda: stage.watch.held, what="something held")
+        await stage.journal.close(within=PLENTY)
+    assert stage.clock.pending == []
+    assert kafka.committed == OffsetAndMetadata(10, "")
+    assert stage.ledger.undecided == 10
+
+
 async def test_what_comes_during_a_transaction_is_not_settled_by_it(opened: Opens) -> None:
     """Its offset would be committed without its audit record."""
     kafka = Kafka(OffsetAndMetadata(10, ""))
@@ -340,7 +426,8 @@ async def test_what_comes_during_a_transaction_is_not_settled_by_it(opened: Open
     async with asyncio.timeout(PLENTY):
         await is_committing.wait()
     stage.add(11)
-    assert stage.ledger.oldest_undecided == 11
+    assert isinstance(kafka.owner, Producer)
+    assert kafka.owner.offsets == {PARTITION: OffsetAndMetadata(11, "")}
     kafka.before_commit = None
     kafka.commits = ["ok", "fenced"]
     go_on.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Collection
 from enum import Enum, auto
 from itertools import pairwise
 
@@ -92,7 +93,7 @@ class PartitionThroughItsOwners(RuleBasedStateMachine):
         self.fates = {}
         skipped = self.log[: bisect_right(self.log, self.committed - 1)]
         assert self.safe.issuperset(skipped), "an undecided record is skipped"
-        assert self.ledger.position() is None
+        self.check(self.ledger.position())
 
     @precondition(lambda self: self.ledger is not None)
     @rule()
@@ -109,26 +110,28 @@ class PartitionThroughItsOwners(RuleBasedStateMachine):
     @rule()
     def commit(self) -> None:
         position = self.the_ledger.position()
-        if position is None:
-            assert Fate.SETTLED not in self.fates.values()
-            assert Fate.SETTLED_BEFORE not in self.fates.values()
-            return
         self.check(position)
-        assert self.the_ledger.position() is position
         self.committed, self.metadata = position.offset + 1, position.metadata
         self.safe.update(offset for offset, fate in self.fates.items() if fate is not Fate.OPEN)
 
-    def check(self, position: Position) -> None:
+    @precondition(lambda self: self.ledger is not None and self.open)
+    @rule(data=st.data())
+    def what_if(self, data: st.DataObject) -> None:
+        also = data.draw(st.sets(st.sampled_from(self.open), min_size=1))
+        self.check(self.the_ledger.position(also), also)
+
+    def check(self, position: Position, also: Collection[int] = ()) -> None:
         """It goes to the last record without a hole, and names what is settled beyond, no more."""
         received = sorted(self.fates)
-        first = self.first_open
+        left = [offset for offset in self.open if offset not in also]
+        first = min(left, default=None)
         prefix = [offset for offset in received if first is None or offset < first]
         assert position.offset == max(prefix, default=self.begin - 1)
         assert position.offset + 1 >= self.committed
         assert len(position.metadata) <= METADATA_LIMIT
         ahead = decode(position.offset + 1, position.metadata)
         named = set(among(self.log, ahead))
-        settled = {offset for offset, fate in self.fates.items() if fate is not Fate.OPEN}
+        settled = self.fates.keys() - left
         assert named == {offset for offset in settled | self.safe if offset > position.offset}
 
     # What happens in the member that has the partition.
@@ -244,12 +247,6 @@ def ledger(*, begin: int = 0, window: int = 100_000, metadata: str = "") -> Part
     )
 
 
-def position_of(given: PartitionLedger) -> Position:
-    position = given.position()
-    assert position is not None
-    return position
-
-
 def test_what_was_never_received_cannot_be_settled() -> None:
     given = ledger()
     given.receive(7, at=0.0)
@@ -257,10 +254,10 @@ def test_what_was_never_received_cannot_be_settled() -> None:
         given.settle(6)
 
 
-def test_nothing_is_to_be_committed_before_something_is_settled() -> None:
+def test_before_something_is_settled_the_position_is_where_it_began() -> None:
     given = ledger(begin=7)
     given.receive(7, at=0.0)
-    assert given.position() is None
+    assert given.position() == Position(6, "")
 
 
 def test_a_stuck_first_record_leaves_the_offset_and_names_what_came_behind() -> None:
@@ -268,7 +265,7 @@ def test_a_stuck_first_record_leaves_the_offset_and_names_what_came_behind() -> 
     for offset in (7, 8, 9):
         given.receive(offset, at=0.0)
     given.settle(9)
-    position = position_of(given)
+    position = given.position()
     assert position.offset == 6
     assert decode(7, position.metadata) == [range(9, 10)]
 
@@ -279,10 +276,10 @@ def test_what_is_not_delivered_yet_stays_named_through_another_owner() -> None:
         first.receive(offset, at=0.0)
     for offset in (2, 3, 5):
         first.settle(offset)
-    second = ledger(metadata=position_of(first).metadata)
+    second = ledger(metadata=first.position().metadata)
     second.receive(0, at=0.0)
     second.settle(0)
-    position = position_of(second)
+    position = second.position()
     assert position.offset == 0
     assert decode(1, position.metadata) == [range(2, 4), range(5, 6)]
 
@@ -293,13 +290,13 @@ def test_a_range_of_a_former_owner_that_is_received_in_part_stays_whole() -> Non
         first.receive(offset, at=0.0)
     for offset in (1, 2, 4):
         first.settle(offset)
-    second = ledger(metadata=position_of(first).metadata)
+    second = ledger(metadata=first.position().metadata)
     second.receive(0, at=0.0)
     second.receive(1, at=0.0)
-    assert decode(0, position_of(second).metadata) == [range(1, 3), range(4, 5)]
+    assert decode(0, second.position().metadata) == [range(1, 3), range(4, 5)]
     second.settle(0)
-    assert position_of(second).offset == 1
-    assert decode(2, position_of(second).metadata) == [range(2, 3), range(4, 5)]
+    assert second.position().offset == 1
+    assert decode(2, second.position().metadata) == [range(2, 3), range(4, 5)]
 
 
 def test_records_settled_before_move_the_position_by_themselves() -> None:
@@ -308,13 +305,13 @@ def test_records_settled_before_move_the_position_by_themselves() -> None:
         first.receive(offset, at=0.0)
     for offset in (1, 2):
         first.settle(offset)
-    second = ledger(metadata=position_of(first).metadata)
+    second = ledger(metadata=first.position().metadata)
     assert second.receive(0, at=0.0) is Receipt.NEW
     second.settle(0)
-    assert position_of(second).offset == 0
+    assert second.position().offset == 0
     assert second.receive(1, at=0.0) is Receipt.SETTLED_BEFORE
     assert second.receive(2, at=0.0) is Receipt.SETTLED_BEFORE
-    assert position_of(second) == Position(2, "")
+    assert second.position() == Position(2, "")
 
 
 def test_a_gap_of_undelivered_offsets_costs_no_runs() -> None:
@@ -323,7 +320,7 @@ def test_a_gap_of_undelivered_offsets_costs_no_runs() -> None:
     for offset in range(10, 10_000, 10):
         given.receive(offset, at=0.0)
         given.settle(offset)
-    assert decode(0, position_of(given).metadata) == [range(1, 9_991)]
+    assert decode(0, given.position().metadata) == [range(1, 9_991)]
 
 
 def fill(given: PartitionLedger, step: int) -> list[int]:
@@ -345,7 +342,7 @@ def test_a_poll_beyond_a_full_partition_loses_nothing(step: int, last_step: int)
         given.receive(offsets[-1], at=0.0)
     for offset in offsets[1::2]:
         given.settle(offset)
-    position = position_of(given)
+    position = given.position()
     assert len(position.metadata) <= METADATA_LIMIT
     assert among(offsets, decode(0, position.metadata)) == offsets[1::2]
 
@@ -378,7 +375,7 @@ def test_a_dense_stretch_beyond_a_huge_gap_is_kept_whole() -> None:
     for offset in offsets[1::2]:
         given.settle(offset)
     assert not given.is_full
-    assert among(offsets, decode(0, position_of(given).metadata)) == offsets[1::2]
+    assert among(offsets, decode(0, given.position().metadata)) == offsets[1::2]
 
 
 def test_a_dense_partition_takes_15_000_records_behind_a_stuck_one() -> None:
@@ -393,7 +390,7 @@ def test_records_a_former_owner_had_are_taken_although_the_metadata_is_at_its_li
     first.receive(last, at=0.0)
     first.receive(last + 1, at=0.0)
     first.settle(last + 1)
-    second = ledger(metadata=position_of(first).metadata)
+    second = ledger(metadata=first.position().metadata)
     for offset in range(last + 1):
         assert not second.is_full
         second.receive(offset, at=0.0)
@@ -406,4 +403,4 @@ def test_an_older_partitions_start_ignores_what_the_map_says_of_deleted_records(
     given = PartitionLedger(epoch=1, window=10, begin=50, settled_ahead=[range(40, 52)])
     assert given.receive(51, at=0.0) is Receipt.SETTLED_BEFORE
     assert given.receive(52, at=0.0) is Receipt.NEW
-    assert position_of(given) == Position(51, "")
+    assert given.position() == Position(51, "")

@@ -9,9 +9,9 @@ import pytest
 from tests.unit.relay.fakes import NOW, OK, Script
 
 from completion_relay.decision import Decision, Delivery
+from completion_relay.entry import Entry
 from completion_relay.evidence import Pending
 from completion_relay.health import Health
-from completion_relay.journal import Entry
 from completion_relay.observe import Observer
 from completion_relay.pipeline import Pipeline, Plan
 from completion_relay.route import Routes

@@ -13,8 +13,9 @@ from tests.unit.relay.fakes import NOW, OK, ManualClock, Script
 
 from completion_relay.assigned import Assigned
 from completion_relay.decision import Delivery, Park
+from completion_relay.entry import Entry
 from completion_relay.health import Health
-from completion_relay.journal import Entry, Journal
+from completion_relay.journal import Journal
 from completion_relay.lanes import Lanes
 from completion_relay.ledger import PartitionLedger
 from completion_relay.observe import Observer

@@ -80,26 +80,30 @@ async def decide(
         former: What a parked record brings along.
     """
     waiting = Waiting(means, namespace, mark, crowded=crowded, former=former)
-    return await _Way(means, event, namespace, mark, waiting).go()
+    return await _Way(event, waiting).go()
 
 
 class _Way:
     """One event on its way: what has been tried and said so far."""
 
-    def __init__(
-        self,
-        means: Means,
-        event: CompletionEvent,
-        namespace: str,
-        mark: RecordMark,
-        waiting: Waiting,
-    ) -> None:
-        self._means = means
+    __slots__ = (
+        "_bulkhead",
+        "_event",
+        "_means",
+        "_namespace",
+        "_note",
+        "_outcome",
+        "_proofs",
+        "_refused",
+        "_waiting",
+    )
+
+    def __init__(self, event: CompletionEvent, waiting: Waiting) -> None:
         self._event = event
-        self._namespace = namespace
-        self._mark = mark
-        self._bulkhead = means.bulkheads[namespace]
         self._waiting = waiting
+        self._means = waiting.means
+        self._bulkhead = waiting.bulkhead
+        self._namespace = waiting.namespace
         self._outcome: Outcome = event.outcome
         self._note = ""
         self._refused: DeadLetter | None = None
@@ -147,7 +151,7 @@ class _Way:
         started = monotonic()
         try:
             answer = await means.completer.send(
-                self._namespace, self._event.activity, self._outcome, str(self._mark)
+                self._namespace, self._event.activity, self._outcome, str(self._waiting.mark)
             )
             ended = monotonic()
             means.observer.called(self._event.type, answer, ended - started)
@@ -256,7 +260,7 @@ class _Way:
                 return found
 
     def _looking(self) -> Looking:
-        return Looking(self._means, self._event, self._namespace, self._mark, self._waiting)
+        return Looking(self._event, self._waiting)
 
     def _deadline_has_passed(self) -> bool:
         expires_at = self._event.expires_at

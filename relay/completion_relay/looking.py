@@ -10,8 +10,6 @@ from collections.abc import Callable
 
 from completion_relay.decision import Park
 from completion_relay.evidence import Decided, Finding, NotScheduled, Pending, Question
-from completion_relay.identity import RecordMark
-from completion_relay.means import Means
 from completion_relay.triage import question_for
 from completion_relay.verdict import (
     Answer,
@@ -31,27 +29,21 @@ from completion_schemas.events import CompletionEvent
 class Looking:
     """One event's looks."""
 
-    __slots__ = ("_bulkhead", "_event", "_mark", "_means", "_namespace", "_waiting")
+    __slots__ = ("_event", "_waiting")
 
-    def __init__(
-        self,
-        means: Means,
-        event: CompletionEvent,
-        namespace: str,
-        mark: RecordMark,
-        waiting: Waiting,
-    ) -> None:
-        """Look at nothing yet; the arguments are those of `decide`."""
-        self._means = means
+    def __init__(self, event: CompletionEvent, waiting: Waiting) -> None:
+        """Look at nothing yet.
+
+        Args:
+            event: Whose activity is looked at.
+            waiting: Its waits.
+        """
         self._event = event
-        self._namespace = namespace
-        self._mark = mark
-        self._bulkhead = means.bulkheads[namespace]
         self._waiting = waiting
 
     async def once(self) -> Finding | Answer | Park | None:
         """Return what one look finds; None where neither ids nor a readable token tell where."""
-        question = question_for(self._event, self._mark)
+        question = question_for(self._event, self._waiting.mark)
         return None if question is None else await self._find(question)
 
     async def until_known(
@@ -66,10 +58,10 @@ class Looking:
             deadline_passed: Whether the event's deadline has.
         """
         # Here and not for every event: only a look needs the token read.
-        question = question_for(self._event, self._mark)
+        question = question_for(self._event, self._waiting.mark)
         if question is None:
             return Decided(Disposition.UNKNOWN, "there are no ids, and the token cannot be read")
-        clock = self._means.clock
+        clock = self._waiting.means.clock
         started = clock.monotonic()
         looks = 0
         while True:
@@ -92,11 +84,13 @@ class Looking:
             if clock.monotonic() - started >= limit:
                 return Decided(Disposition.UNKNOWN, f"{doubt}, after {limit:g} s")
             looks += 1
-            await clock.sleep(backoff(looks, initial=0.05, maximum=1.0, rng=self._means.rng))
+            await clock.sleep(
+                backoff(looks, initial=0.05, maximum=1.0, rng=self._waiting.means.rng)
+            )
 
     async def _find(self, question: Question) -> Finding | Answer | Park:
         """Look once, when the cluster is there; in a halted namespace that is a trial as a call is."""
-        if self._bulkhead.halted is None:
+        if self._waiting.bulkhead.halted is None:
             park = await self._waiting.for_the_gate()
             return await self._found(question) if park is None else park
         park = await self._waiting.for_a_permit()
@@ -105,19 +99,19 @@ class Looking:
         try:
             return await self._found(question)
         finally:
-            self._bulkhead.leave()
+            self._waiting.bulkhead.leave()
 
     async def _found(self, question: Question) -> Finding | Answer:
-        means, bulkhead = self._means, self._bulkhead
+        means, bulkhead = self._waiting.means, self._waiting.bulkhead
         started = means.clock.monotonic()
-        found = await means.triage.find(self._namespace, question)
+        found = await means.triage.find(self._waiting.namespace, question)
         if not isinstance(found, Answer):
             means.gate.answered()
             if bulkhead.halted is not None:
                 bulkhead.succeeded(started=started, ended=means.clock.monotonic())
             return found
         sign = sign_of(found)
-        means.gate.noted(self._mark, sign)
+        means.gate.noted(self._waiting.mark, sign)
         if sign is Sign.HALTED:
             bulkhead.refused_all(f"{found.status}: {found.message}", started=started)
         return found
@@ -131,7 +125,7 @@ class Looking:
 
     def _limit(self, found: Finding, *, until_pending: bool) -> float:
         is_early = until_pending and isinstance(found, Pending | NotScheduled)
-        patience = self._means.patience
+        patience = self._waiting.means.patience
         return patience.early_timeout if is_early else patience.look_timeout
 
     def _doubt(self, found: Finding, *, until_pending: bool, is_late: bool) -> str | None:

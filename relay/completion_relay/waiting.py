@@ -23,7 +23,21 @@ _SHORT = 0.001
 
 
 class Waiting:
-    """One event's waits and refusals."""
+    """One event's waits and refusals, and what they are made with."""
+
+    __slots__ = (
+        "_crowded",
+        "_gate",
+        "_in_trouble_since",
+        "_waits",
+        "bulkhead",
+        "first_failed_at",
+        "mark",
+        "means",
+        "namespace",
+        "status",
+        "tries",
+    )
 
     def __init__(
         self,
@@ -35,11 +49,11 @@ class Waiting:
         former: Former,
     ) -> None:
         """Wait for nothing yet; the arguments are those of `decide`."""
+        self.means = means
+        self.namespace = namespace
+        self.mark = mark
+        self.bulkhead = means.bulkheads[namespace]
         self._gate = means.gate
-        self._bulkhead = means.bulkheads[namespace]
-        self._neighbours = means.bulkheads.neighbours
-        self._means = means
-        self._mark = mark
         self._crowded = crowded
         self._waits = former.tries
         self._in_trouble_since: float | None = None
@@ -54,7 +68,7 @@ class Waiting:
         """Return the seconds since the first of the refusals that nobody else explains."""
         if self.first_failed_at is None:
             return 0.0
-        return (self._means.clock.now() - self.first_failed_at) / 1e9
+        return (self.means.clock.now() - self.first_failed_at) / 1e9
 
     def heard(self, answer: Answer, sign: Sign, *, started: float, ended: float) -> None:
         """Tell gate and bulkhead what came of a completion call.
@@ -66,21 +80,21 @@ class Waiting:
             ended: When the answer came.
         """
         self.status = answer.status
-        self._gate.noted(self._mark, sign)
+        self._gate.noted(self.mark, sign)
         match sign:
             case Sign.WELL:
-                self._bulkhead.succeeded(started=started, ended=ended)
+                self.bulkhead.succeeded(started=started, ended=ended)
             case Sign.HALTED:
-                self._bulkhead.refused_all(f"{answer.status}: {answer.message}", started=started)
+                self.bulkhead.refused_all(f"{answer.status}: {answer.message}", started=started)
             case Sign.THROTTLED:
-                self._bulkhead.throttled(started=started)
+                self.bulkhead.throttled(started=started)
             case Sign.FAILING:
                 if self.first_failed_at is None:
-                    self.first_failed_at = self._means.clock.now()
-                self._bulkhead.failed(self._mark, started=started)
+                    self.first_failed_at = self.means.clock.now()
+                self.bulkhead.failed(self.mark, started=started)
                 # CANCELLED "Timeout expired" is the SDK's own deadline (seen with 1.35.0).
                 if answer.status in (Status.DEADLINE_EXCEEDED, Status.CANCELLED):
-                    self._bulkhead.throttled(started=started)
+                    self.bulkhead.throttled(started=started)
 
     async def for_the_gate(self) -> Park | None:
         """Wait until the cluster is there; or give in where another cluster's events gain by it."""
@@ -90,10 +104,10 @@ class Waiting:
             park = self._giving_in("the cluster is away")
             if park is not None:
                 return park
-            gains = self._neighbours.anybody_is_well
+            gains = self.means.bulkheads.neighbours.anybody_is_well
             until = self._until_giving_in() if gate.is_away and gains else None
             bells = (gate.opened, gate.turned_away, *self._bells())
-            await waiter.wait(self._means.clock, until, *bells)
+            await waiter.wait(self.means.clock, until, *bells)
         if gate.returns != returns:
             self._after_an_outage()
         return None
@@ -104,25 +118,25 @@ class Waiting:
             park = await self.for_the_gate()
             if park is not None:
                 return park
-            if self._bulkhead.try_enter():
+            if self.bulkhead.try_enter():
                 return None
             park = await self._in_the_queue()
             if park is not None:
                 return park
             if not self._gate.is_closed:
                 return None
-            self._bulkhead.leave()
+            self.bulkhead.leave()
 
     async def _in_the_queue(self) -> Park | None:
-        bulkhead = self._bulkhead
+        bulkhead = self.bulkhead
         ticket = bulkhead.queue()
         try:
             while not ticket.is_admitted:
                 if self._crowded is None:
-                    await ticket.wait(self._means.clock, None)
+                    await ticket.wait(self.means.clock, None)
                     continue
                 if not bulkhead.is_sick:
-                    await ticket.wait(self._means.clock, None, bulkhead.turned_sick)
+                    await ticket.wait(self.means.clock, None, bulkhead.turned_sick)
                     continue
                 reason = (
                     f"namespace {bulkhead.namespace} takes no more calls now"
@@ -137,7 +151,7 @@ class Waiting:
                 if self._gate.is_closed:
                     # In doubt nobody gives in, however long it is due: then, it has to ask again.
                     bells += [self._gate.opened, self._gate.turned_away]
-                await ticket.wait(self._means.clock, self._until_giving_in(), *bells)
+                await ticket.wait(self.means.clock, self._until_giving_in(), *bells)
         except BaseException:
             bulkhead.withdraw(ticket)
             raise
@@ -149,12 +163,12 @@ class Waiting:
         An outage that ends, and throttling that does, end the wait too.
         """
         self._waits += 1
-        means, gate = self._means, self._gate
+        means, gate = self.means, self._gate
         seconds = means.patience.after(self._waits, means.rng)
-        means.observer.retried(self._bulkhead.namespace, answer, self._mark, seconds)
+        means.observer.retried(self.bulkhead.namespace, answer, self.mark, seconds)
         ends = means.clock.monotonic() + seconds
         is_throttled = sign_of(answer) is Sign.THROTTLED
-        returns, recoveries = gate.returns, self._bulkhead.recoveries
+        returns, recoveries = gate.returns, self.bulkhead.recoveries
         waiter = Waiter()
         while True:
             if gate.is_closed:
@@ -165,7 +179,7 @@ class Waiting:
                 self._after_an_outage()
                 return None
             left = ends - means.clock.monotonic()
-            if left < _SHORT or (is_throttled and self._bulkhead.recoveries != recoveries):
+            if left < _SHORT or (is_throttled and self.bulkhead.recoveries != recoveries):
                 return None
             park = self._giving_in(f"{answer.status}: {answer.message}")
             if park is not None:
@@ -173,7 +187,7 @@ class Waiting:
             until = self._until_giving_in()
             bells = [gate.returned, *self._bells()]
             if is_throttled:
-                bells.append(self._bulkhead.recovered)
+                bells.append(self.bulkhead.recovered)
             await waiter.wait(means.clock, left if until is None else min(left, until), *bells)
 
     def _after_an_outage(self) -> None:
@@ -182,14 +196,14 @@ class Waiting:
         self._waits = 0
 
     def _bells(self) -> list[Bell]:
-        bells = [self._neighbours.relief]
+        bells = [self.means.bulkheads.neighbours.relief]
         if self._crowded is not None and not self._crowded.is_set():
             bells.append(self._crowded)
         return bells
 
     def _trouble(self) -> float:
         """Return the seconds since the event first had to wait."""
-        now = self._means.clock.monotonic()
+        now = self.means.clock.monotonic()
         if self._in_trouble_since is None:
             self._in_trouble_since = now
         return now - self._in_trouble_since
@@ -198,11 +212,11 @@ class Waiting:
         if self._crowded is None:
             return None
         trouble = self._trouble()
-        is_due = trouble >= self._means.patience.park_after or (
+        is_due = trouble >= self.means.patience.park_after or (
             self._crowded.is_set() and trouble >= _GRACE
         )
         is_in_doubt = self._gate.is_closed and not self._gate.is_away
-        if not is_due or is_in_doubt or not self._neighbours.anybody_is_well:
+        if not is_due or is_in_doubt or not self.means.bulkheads.neighbours.anybody_is_well:
             return None
         return Park(
             reason=reason,
@@ -215,7 +229,7 @@ class Waiting:
         if self._crowded is None:
             return None
         trouble = self._trouble()
-        until = [self._means.patience.park_after - trouble]
+        until = [self.means.patience.park_after - trouble]
         if self._crowded.is_set():
             until.append(_GRACE - trouble)
         return min((seconds for seconds in until if seconds > 0), default=None)

@@ -23,7 +23,7 @@ from completion_relay.intake import ENOUGH, Intake
 from completion_relay.journal import close_journals
 from completion_relay.lag import Lag
 from completion_relay.load import ConfigurationError
-from completion_relay.membership import end_member, new_member
+from completion_relay.membership import check_member, end_member, new_member
 from completion_relay.observe import Observer
 from completion_relay.pipeline import Pipeline
 from completion_relay.settings import KafkaSettings, RelaySettings, TopicSettings
@@ -218,6 +218,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._over.result()
             self._look_after()
             return
+        check_member(self._consumer)
         self._pause_and_resume()
         self._polled_at = self._clock.monotonic()
         # Also with all partitions paused or none assigned: a member that does not

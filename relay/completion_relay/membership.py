@@ -52,6 +52,27 @@ def new_member(
     return consumer
 
 
+def check_member(consumer: AIOKafkaConsumer) -> None:
+    """Look whether what works behind a started consumer still does.
+
+    A defect ends aiokafka's fetcher for good, with a line in its own log and no
+    other sign: polls bring nothing any more, for ever. (0.14.0: a second
+    NoOffsetForPartitionError for a partition whose first one nobody has asked for
+    trips over an assertion; a run of faults came across it.)
+
+    Raises:
+        KafkaError: it does not; a new member has to take its place.
+    """
+    behind = {
+        "fetcher": consumer._fetcher._fetch_task,  # noqa: SLF001 - nobody else watches it
+        "metadata": consumer._client._sync_task,  # noqa: SLF001 - the same
+    }
+    for what, task in behind.items():
+        if task is not None and task.done():
+            why = "it was cancelled" if task.cancelled() else repr(task.exception())
+            raise KafkaError(f"aiokafka's task for the {what} has ended: {why}")
+
+
 async def end_member(consumer: AIOKafkaConsumer) -> None:
     """Leave the group and disconnect, in a bounded time.
 

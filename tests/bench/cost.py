@@ -1,7 +1,8 @@
 """Room `tests/bench`, part a: what an event costs the relay, beside a bare loop of calls.
 
 The relay is a process with everything on; the bare loop is one that only makes
-the calls. Both talk to one null frontend. Rounds alternate, medians count.
+the calls; between them the floor, the libraries of the relay with no logic at all.
+All talk to one null frontend. Rounds alternate, medians count.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import statistics
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -27,6 +29,8 @@ _WARM_UP = 2_000
 _ROUND_SECONDS = 300.0
 CPU_TARGET = 1.35
 CPU_AIM = 1.2
+_LOOP = "bare loop"
+_FLOOR = "floor: the libraries alone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +112,45 @@ async def at_work(
 ) -> AsyncIterator[Bench]:
     """Start a relay and warm it up."""
     topics = await run.broker.topics()
-    async with (
-        processes.relay(
-            run.folder,
-            kafka=run.broker.address,
-            temporal=temporal,
-            topics=topics,
-            empty_fetch_pause_ms=run.broker.empty_fetch_pause_ms,
-            **options,
-        ) as process,
-        kafka.progress(run.broker, topics) as progress,
-    ):
-        bench = Bench(run.broker, topics, temporal, board, process, progress, numbers)
+    relay = processes.relay(
+        run.folder,
+        kafka=run.broker.address,
+        temporal=temporal,
+        topics=topics,
+        empty_fetch_pause_ms=run.broker.empty_fetch_pause_ms,
+        **options,
+    )
+    async with _warm(run, temporal, (board, numbers), topics, relay) as bench:
+        yield bench
+
+
+@contextlib.asynccontextmanager
+async def _floor(
+    run: Run, temporal: str, board: Board, numbers: Numbers, *, in_flight: int
+) -> AsyncIterator[Bench]:
+    """Start the libraries alone and warm them up."""
+    topics = await run.broker.topics()
+    floor = processes.floor(
+        run.folder,
+        kafka=run.broker.address,
+        temporal=temporal,
+        topics=topics,
+        in_flight=in_flight,
+    )
+    async with _warm(run, temporal, (board, numbers), topics, floor) as bench:
+        yield bench
+
+
+@contextlib.asynccontextmanager
+async def _warm(
+    run: Run,
+    temporal: str,
+    activities: tuple[Board, Numbers],
+    topics: Topics,
+    starting: AbstractAsyncContextManager[Measured],
+) -> AsyncIterator[Bench]:
+    async with starting as process, kafka.progress(run.broker, topics) as progress:
+        bench = Bench(run.broker, topics, temporal, activities[0], process, progress, activities[1])
         await bench.backlog(_WARM_UP // 4 if run.quick else _WARM_UP)
         yield bench
 
@@ -129,15 +160,7 @@ async def measure(run: Run) -> Found:
     events, rounds = (1_000, 1) if run.quick else (run.events, run.rounds)
     found = Found(
         title=f"a. CPU of an event: {events:,} events a round, median of {rounds}",
-        headings=(
-            "in flight",
-            "relay's log level",
-            "bare loop µs",
-            "relay µs",
-            "ratio",
-            "bare loop /s",
-            "relay /s",
-        ),
+        headings=("in flight", "what", "µs an event", "x bare loop", "x floor", "events/s"),
     )
     for width in (64,) if run.quick else (64, 256):
         await _at(width, found, run, events=events, rounds=rounds)
@@ -151,27 +174,28 @@ async def measure(run: Run) -> Found:
 
 
 async def _at(width: int, found: Found, run: Run, *, events: int, rounds: int) -> None:
-    levels = {"INFO": "INFO, the default"}
-    if not run.quick:
-        levels["WARNING"] = "WARNING"
+    levels = ("INFO",) if run.quick else ("INFO", "WARNING")
     loop_events = events if run.quick else 2 * events
-    tokens = rounds * (loop_events + 2_000 + 2 * events) + 2 * _WARM_UP
+    tokens = rounds * (loop_events + 2_000 + 3 * events) + 3 * _WARM_UP
     bare: list[Round] = []
     answering: list[float] = []
-    relayed: dict[str, list[Round]] = {level: [] for level in levels}
     async with contextlib.AsyncExitStack() as stack:
         temporal, board, server = await stack.enter_async_context(
             processes.frontend(run.folder, tokens)
         )
         numbers = Numbers(board)
         benches = {
-            level: await stack.enter_async_context(
+            _FLOOR: await stack.enter_async_context(
+                _floor(run, temporal, board, numbers, in_flight=width)
+            )
+        }
+        for level in levels:
+            benches[f"relay, {level}"] = await stack.enter_async_context(
                 at_work(run, temporal, board, numbers, in_flight=width, log_level=level)
             )
-            for level in levels
-        }
+        rounds_of: dict[str, list[Round]] = {what: [] for what in benches}
         for number in range(rounds):
-            run.say(f"a: {width} in flight, round {number + 1} of {rounds}: bare loop")
+            run.say(f"a: {width} in flight, round {number + 1} of {rounds}: {_LOOP}")
             first = numbers.take(loop_events + 2_000)
             calls, cpu = board.calls, server.cpu_seconds()
             loop = await processes.direct(
@@ -179,54 +203,50 @@ async def _at(width: int, found: Found, run: Run, *, events: int, rounds: int) -
             )
             answering.append((server.cpu_seconds() - cpu) / (board.calls - calls))
             bare.append(Round(loop["events"], loop["seconds"], loop["cpu_seconds"]))
-            for level, bench in benches.items():
-                run.say(f"a: {width} in flight, round {number + 1} of {rounds}: relay, {level}")
-                relayed[level].append(await bench.backlog(events))
+            for what, bench in benches.items():
+                run.say(f"a: {width} in flight, round {number + 1} of {rounds}: {what}")
+                rounds_of[what].append(await bench.backlog(events))
     answer = statistics.median(answering)
     found.figures[f"{width}/null frontend"] = {"cpu_micros": answer * 1e6}
     found.notes.append(
         f"The null frontend used {answer * 1e6:.0f} µs a call of the bare loop's, {width} in flight: "
         f"it is the bottleneck beyond {1 / answer:,.0f} calls a second."
     )
-    for level, label in levels.items():
-        _report(found, width, (level, label), bare, relayed[level])
+    _report(found, width, {_LOOP: bare, **rounds_of})
 
 
-def _report(
-    found: Found,
-    width: int,
-    logged: tuple[str, str],
-    bare: Sequence[Round],
-    relay: Sequence[Round],
-) -> None:
-    level, label = logged
-    micros = [statistics.median(one.cpu_micros for one in them) for them in (bare, relay)]
-    speeds = [statistics.median(one.per_second for one in them) for them in (bare, relay)]
-    ratio = micros[1] / micros[0]
-    found.rows.append(
-        (
-            str(width),
-            label,
-            f"{micros[0]:.1f}",
-            f"{micros[1]:.1f}",
-            f"{ratio:.2f}",
-            f"{speeds[0]:,.0f}",
-            f"{speeds[1]:,.0f}",
-        )
-    )
-    found.targets.append(
-        Target(
-            f"CPU of an event, {width} in flight, {level}, times the bare loop's", ratio, CPU_TARGET
-        )
-    )
-    found.figures[f"{width}/{level}"] = {
-        "in_flight": width,
-        "log_level": level,
-        "cpu_micros": {"bare_loop": micros[0], "relay": micros[1], "ratio": ratio},
-        "per_second": {"bare_loop": speeds[0], "relay": speeds[1], "ratio": speeds[1] / speeds[0]},
-        "aim": CPU_AIM,
-        "rounds": {
-            "bare_loop": [asdict(one) for one in bare],
-            "relay": [asdict(one) for one in relay],
-        },
+def _report(found: Found, width: int, rounds_of: Mapping[str, Sequence[Round]]) -> None:
+    micros = {
+        what: statistics.median(one.cpu_micros for one in rounds)
+        for what, rounds in rounds_of.items()
     }
+    for what, rounds in rounds_of.items():
+        ratio, beyond_floor = micros[what] / micros[_LOOP], micros[what] / micros[_FLOOR]
+        per_second = statistics.median(one.per_second for one in rounds)
+        found.rows.append(
+            (
+                str(width),
+                what,
+                f"{micros[what]:.1f}",
+                f"{ratio:.2f}",
+                f"{beyond_floor:.2f}",
+                f"{per_second:,.0f}",
+            )
+        )
+        found.figures[f"{width}/{what}"] = {
+            "in_flight": width,
+            "cpu_micros": micros[what],
+            "ratio": ratio,
+            "ratio_to_floor": beyond_floor,
+            "per_second": per_second,
+            "aim": CPU_AIM,
+            "rounds": [asdict(one) for one in rounds],
+        }
+        if what not in (_LOOP, _FLOOR):
+            found.targets.append(
+                Target(
+                    f"CPU of an event, {width} in flight, {what}, times the bare loop's",
+                    ratio,
+                    CPU_TARGET,
+                )
+            )

@@ -144,6 +144,26 @@ async def relay(
         await server.stop()
 
 
+@contextlib.asynccontextmanager
+async def floor(
+    folder: Path, *, kafka: str, temporal: str, topics: Topics, in_flight: int
+) -> AsyncIterator[Measured]:
+    """Run the libraries alone (`tests.bench.floor`); yield it at once: it is ready when it works."""
+    server = ServerProcess("the libraries alone", folder / f"floor-{next(_numbers)}.log")
+    await server.start(
+        [
+            *(sys.executable, "-m", "tests.bench.floor"),
+            *("--kafka", kafka, "--temporal", temporal, "--in-flight", str(in_flight)),
+            *("--topic", topics.completions, "--audit-topic", topics.audit),
+            *("--group", f"{topics.completions}.group"),
+        ]
+    )
+    try:
+        yield Measured(server)
+    finally:
+        await server.stop()
+
+
 async def direct(temporal: str, **options: object) -> dict[str, Any]:
     """Run the baseline (`tests.bench.direct`) and return what it prints."""
     arguments = [

@@ -30,7 +30,8 @@ from tests.bench.run import Run
 
 _RATE = 100
 """Samples a second. py-spy stops the process for each."""
-_LOOP = "asyncio/base_events.py: BaseEventLoop._run_once"
+_LOOP = "asyncio/runners.py: Runner.run"
+"""The last frame before the event loop, which is native."""
 _FRAME = re.compile(r"(?P<function>.+?) \((?P<file>.+?)(:\d+)?\)$")
 
 

@@ -40,11 +40,14 @@ async def test_a_quick_run_of_the_cpu_part_ends_well_and_writes_its_figures(
     assert found["machine"]["cores"] > 0
     assert found["machine"]["versions"]["temporalio"]
     (target,) = found["parts"]["a"]["targets"]
-    figures = found["parts"]["a"]["figures"]["64/INFO"]
-    micros = figures["cpu_micros"]
-    assert target["value"] == micros["ratio"] == micros["relay"] / micros["bare_loop"]
+    figures = found["parts"]["a"]["figures"]
+    loop, floor, relay = (
+        figures[f"64/{what}"] for what in ("bare loop", "floor: the libraries alone", "relay, INFO")
+    )
+    assert target["value"] == relay["ratio"] == relay["cpu_micros"] / loop["cpu_micros"]
+    assert relay["ratio_to_floor"] == relay["cpu_micros"] / floor["cpu_micros"]
     assert target["limit"] == 1.35
-    assert figures["rounds"]["relay"][0]["events"] == 1_000
+    assert [one["rounds"][0]["events"] for one in (loop, floor, relay)] == [1_000] * 3
     assert ("met: " if target["met"] else "MISSED: ") in out
 
 

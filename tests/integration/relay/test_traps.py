@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.errors import KafkaConnectionError, NoOffsetForPartitionError
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata, RecordMetadata, TopicPartition
 from tests.integration.relay.process import get
@@ -363,6 +364,32 @@ async def test_a_poll_that_never_returns_is_given_up(
     async with relay(settings):
         await applied(scene, partition=0)
     assert len(hung) == 1
+
+
+async def test_a_fetcher_that_has_died_is_noticed_and_a_new_member_goes_on(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """White-box: a defect ends aiokafka's fetcher, and polls bring nothing any more, without a word."""
+    dying = asyncio.Event()
+    original = Fetcher._get_actions_per_node
+
+    def trips(self: Fetcher, assignment: Any) -> Any:
+        if dying.is_set():
+            dying.clear()
+            raise AssertionError("as it does for a second error of one partition")
+        return original(self, assignment)
+
+    monkeypatch.setattr(Fetcher, "_get_actions_per_node", trips)
+    async with relay(scene.settings()) as http:
+        await applied(scene, partition=0)
+        dying.set()
+
+        async def is_named() -> bool:
+            return "fetcher has ended" in (await get(f"http://{http}/readyz"))[1]
+
+        await eventually(is_named, what="readiness that names the fetcher")
+        await applied(scene, partition=0)
+    assert not dying.is_set()
 
 
 async def test_a_member_without_partitions_is_polled_and_takes_over(

@@ -92,11 +92,18 @@ class RelayProcess(ServerProcess):
 
     async def metrics(self) -> str:
         """Return the text of `/metrics`, empty when it does not answer now."""
+        return await self._page("metrics")
+
+    async def readiness(self) -> str:
+        """Return the text of `/readyz`, empty when it does not answer now."""
+        return await self._page("readyz")
+
+    async def _page(self, name: str) -> str:
         limit = aiohttp.ClientTimeout(total=1.0)
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):
             async with (
-                aiohttp.ClientSession(timeout=limit, raise_for_status=True) as session,
-                session.get(f"http://{self.http}/metrics") as response,
+                aiohttp.ClientSession(timeout=limit) as session,
+                session.get(f"http://{self.http}/{name}") as response,
             ):
                 return await response.text()
         return ""

@@ -124,11 +124,15 @@ async def settle(kafka: str, group: str, within: float, say: Callable[[str], Non
     """
     loop = asyncio.get_running_loop()
     begun = loop.time()
+    said = 0
 
     async def nothing_is_left() -> bool:
+        nonlocal said
         with contextlib.suppress(KafkaError):
             behind = sum((await uncommitted(kafka, group, TOPICS)).values())
-            say(f"quiet: {behind} records behind")
+            if behind != said:
+                said = behind
+                say(f"quiet: {behind} records behind")
             return not behind
         return False
 
@@ -167,6 +171,9 @@ async def carry_out(run: Run, folder: Path, say: Callable[[str], None]) -> Repor
                     at_once.create_task(faults.carry_out(run.plan()))
                     at_once.create_task(emitter.emit(items, seconds=run.seconds))
                 settled = await settle(stage.kafka.address, GROUP, run.settle, say)
+                if settled < 0:
+                    for number, relay in stage.relays.running.items():
+                        say(f"relay {number}: {await relay.readiness()}")
                 await all_end(stage.client, run.activities)
             return await _report(stage, items, emitter, faults.done, settled)
 

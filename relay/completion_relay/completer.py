@@ -47,6 +47,9 @@ _REFUSED_TTL = 60.0
 """Seconds for which they are not asked for again after a refusal."""
 
 
+_OK = Answer(Status.OK)
+
+
 @dataclass(frozen=True, slots=True)
 class _Limits:
     blob_bytes: int
@@ -151,7 +154,7 @@ class Completer:
                 paused=response.activity_paused,
                 reset=response.activity_reset,
             )
-        return Answer(Status.OK)
+        return _OK
 
 
 _CALLS: dict[type[Outcome], tuple[str, Any, Any]] = {

@@ -92,6 +92,22 @@ class TopicAdmin:
             for topic in topics
         }
 
+    async def all_states(self, names: Iterable[str]) -> dict[str, TopicState]:
+        """Return the state of all the topics, which are there: each broker hears of a new one when it does.
+
+        Raises:
+            TopicError: one is not shown in time, or its metadata cannot be had.
+        """
+        wanted = set(names)
+        found: dict[str, TopicState] = {}
+
+        async def shown() -> set[str]:
+            found.update(await self.states(wanted))
+            return set(found)
+
+        await _until(shown, wanted, "there, but not shown by every broker")
+        return found
+
     async def create(
         self, specs: Sequence[TopicSpec], *, partitions: int, replication_factor: int
     ) -> None:

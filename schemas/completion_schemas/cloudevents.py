@@ -35,7 +35,7 @@ _OUTCOMES = {ce_type: outcome for outcome, ce_type in TYPES.items()}
 _READ = frozenset({"content-type", "ce_specversion", "ce_id", "ce_type"})
 _WRITTEN = _READ | {"ce_source", "ce_time", "ce_subject"}
 _STRUCTURED = ("content-type", structured_json.CONTENT_TYPE.encode())
-_TRACE = ("traceparent", "tracestate")
+_TRACE = frozenset({"traceparent", "tracestate", "ce_traceparent", "ce_tracestate"})
 
 
 class Claim(NamedTuple):
@@ -160,15 +160,14 @@ def trace_context(headers: Headers) -> dict[str, str]:
     The plain headers win over CloudEvents' extension attributes (`ce_traceparent`).
     What cannot be read is left out: a broken trace never stops an event.
     """
-    found: dict[str, str] = {}
-    if not any(name.lower().endswith(_TRACE) for name, _ in headers):
-        return found
-    for prefix in ("ce_", ""):
-        for name, raw in headers:
-            key = name.lower().removeprefix(prefix)
-            if raw and key in _TRACE and name.lower() == prefix + key and raw.isascii():
-                found[key] = raw.decode("ascii")
-    return found
+    plain: dict[str, str] = {}
+    extension: dict[str, str] = {}
+    for name, raw in headers:
+        key = name.lower()
+        if key in _TRACE and raw and raw.isascii():
+            into = extension if key.startswith("ce_") else plain
+            into[key.removeprefix("ce_")] = raw.decode("ascii")
+    return extension | plain
 
 
 def read_headers(headers: Headers) -> dict[str, str]:

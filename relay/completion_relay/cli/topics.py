@@ -151,7 +151,7 @@ async def _create(
                     replication_factor=replication_factor or min(SAFE_REPLICATION, brokers),
                 )
         altered = await _alter(admin, specs, before) if alter else set()
-        after = await admin.states(names)
+        after = await admin.all_states(names)
     return [
         _Done(
             "created"

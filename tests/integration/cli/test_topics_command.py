@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 from tests.integration.cli.conftest import Commands
 from tests.support import Topics, create_topics, produce
 
 from completion_relay.topic_admin import TopicAdmin
-from completion_relay.topics import TopicSpec
+from completion_relay.topics import TopicSpec, TopicState
 
 
 async def configs(kafka: str, topic: str) -> dict[str, str]:
@@ -34,6 +36,23 @@ async def test_the_five_topics_are_created_with_the_settings_they_need(
         "retention.ms": str(90 * 86_400_000),
         "unclean.leader.election.enable": "false",
     }
+
+
+async def test_a_broker_that_has_not_heard_of_a_new_topic_is_asked_again(
+    kafka_address: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """White-box: one of three brokers did not show a topic that another had shown."""
+    asked: list[set[str]] = []
+    states = TopicAdmin.states
+
+    async def late(self: TopicAdmin, names: Iterable[str]) -> dict[str, TopicState]:
+        asked.append(set(names))
+        return {} if len(asked) == 1 else await states(self, names)
+
+    monkeypatch.setattr(TopicAdmin, "states", late)
+    async with TopicAdmin.connected({"bootstrap_servers": kafka_address}) as admin:
+        assert set(await admin.all_states([topics.audit])) == {topics.audit}
+    assert len(asked) == 2
 
 
 async def test_a_single_broker_is_told_to_be_for_development_only(

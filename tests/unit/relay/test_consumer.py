@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -37,6 +38,9 @@ class Member:
         self.sought: dict[TopicPartition, int] = {}
         self.asked = 0
         self.stopped: set[TopicPartition] = set()
+        never = asyncio.get_running_loop().create_future()
+        self._fetcher = SimpleNamespace(_fetch_task=never)
+        self._client = SimpleNamespace(_sync_task=never)
 
     async def getmany(self, **_: object) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
         self.asked += 1

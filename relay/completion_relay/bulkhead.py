@@ -116,9 +116,12 @@ class Bulkhead:
 
     @property
     def room(self) -> int:
-        """How many events more would find a permit; 0 where it is sick, whose events only wait."""
+        """How many events more would find a permit; where it is sick, one if nobody else is trying."""
         if self.is_sick:
-            return 0
+            # Whose failures made it sick may be gone, with the partitions they came from: if
+            # nobody were let in, nobody could find out that it is well (a run of faults stood
+            # still like that).
+            return int(not self.in_flight and not self._queue)
         return max(0, self._limit.calls - self.in_flight - len(self._queue))
 
     def try_enter(self) -> bool:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from aiokafka.structs import TopicPartition
 from temporalio.client import Client
+from tests.integration.relay.members import Members
 from tests.integration.relay.waiting import Scene
 from tests.support import Topics
+
+from completion_relay.consumer import Consumer
 
 
 @pytest.fixture
@@ -18,3 +22,16 @@ async def scene(
     scene = Scene(client, kafka_address, temporal_address, topics, task_queue)
     async with scene.worker():
         yield scene
+
+
+@pytest.fixture
+def members(monkeypatch: pytest.MonkeyPatch) -> Members:
+    seen = Members()
+    original = Consumer.on_partitions_assigned
+
+    async def spy(self: Consumer, assigned: set[TopicPartition]) -> None:
+        await original(self, assigned)
+        seen.assignments.append((self, assigned))
+
+    monkeypatch.setattr(Consumer, "on_partitions_assigned", spy)
+    return seen

@@ -17,6 +17,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client, WorkflowHandle
+from tests.integration.relay.members import Members
 from tests.integration.relay.process import get
 from tests.integration.relay.waiting import Scene, completed, event, relay
 from tests.support import Topics, eventually
@@ -94,7 +95,7 @@ async def waiting(
         async with scene.worker():
             started = await asyncio.gather(*(scene.waiting(timeout=600) for _ in range(ACTIVITIES)))
         settings = scene.settings(
-            relay={"max_in_flight": LIMIT, "retry_maximum": 2.0},
+            relay={"max_in_flight": LIMIT, "retry_maximum": 2.0, "drain_timeout": 1.0},
             temporal={"rpc_timeout": 3.0},
         )
         http = await stack.enter_async_context(relay(settings))
@@ -139,6 +140,19 @@ async def test_a_temporal_that_freezes_is_given_up_call_by_call_and_waited_for(
         await waiting.emit_all()
         await eventually(waiting.is_away, timeout=30, what="readiness red")
         assert await waiting.calls() <= LIMIT
+    await assert_all_applied(waiting)
+
+
+async def test_an_outage_in_which_the_partitions_changed_hands_is_over_for_who_has_them(
+    members: Members, waiting: Waiting
+) -> None:
+    """Those whose failures told of the outage are gone: nobody would find out that it is over."""
+    await waiting.server.stop()
+    await waiting.emit_all()
+    await eventually(waiting.is_away, timeout=30, what="readiness red")
+    members.rejoin()
+    await members.assigned(2)
+    await waiting.server.start()
     await assert_all_applied(waiting)
 
 

@@ -21,6 +21,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.errors import KafkaConnectionError, NoOffsetForPartitionError
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata, RecordMetadata, TopicPartition
+from tests.integration.relay.members import Members
 from tests.integration.relay.process import get
 from tests.integration.relay.test_promises import (
     committed,
@@ -59,36 +60,6 @@ async def applied(scene: Scene, *, partition: int) -> RecordMetadata:
     at = await emit_to(scene, partition, event(reference, completed()))
     assert (await scene.decided(at)).disposition is Disposition.APPLIED
     return at
-
-
-class Members:
-    """White-box: the relays of this process, and what the group gave them, in order."""
-
-    def __init__(self) -> None:
-        self.assignments: list[tuple[Consumer, set[TopicPartition]]] = []
-
-    def rejoin(self) -> None:
-        """Have the first one join anew, as it does when the group changes."""
-        self.assignments[0][0]._consumer._coordinator.request_rejoin()
-
-    async def assigned(self, times: int) -> None:
-        """Return once partitions have been given out so often."""
-        await eventually(
-            lambda: len(self.assignments) >= times, timeout=60, what=f"{times} assignments"
-        )
-
-
-@pytest.fixture
-def members(monkeypatch: pytest.MonkeyPatch) -> Members:
-    seen = Members()
-    original = Consumer.on_partitions_assigned
-
-    async def spy(self: Consumer, assigned: set[TopicPartition]) -> None:
-        await original(self, assigned)
-        seen.assignments.append((self, assigned))
-
-    monkeypatch.setattr(Consumer, "on_partitions_assigned", spy)
-    return seen
 
 
 class Polls:

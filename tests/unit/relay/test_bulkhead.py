@@ -207,6 +207,34 @@ async def test_a_namespace_is_sick_when_its_events_wait_for_longer(what: str) ->
     assert scene.bulkhead.is_sick
 
 
+async def test_room_is_what_the_limit_leaves() -> None:
+    scene = ward(maximum=4)
+    rooms = [scene.bulkhead.room]
+    for _ in range(5):
+        scene.enter(1)
+        rooms.append(scene.bulkhead.room)
+    assert rooms == [4, 3, 2, 1, 0, 0]
+
+
+@pytest.mark.parametrize("what", ["halted", "streak"])
+async def test_a_sick_namespace_has_room_for_one_while_nobody_tries(what: str) -> None:
+    """Its last events may have gone with their partitions: it would be sick for ever."""
+    scene = ward(maximum=4)
+    if what == "halted":
+        scene.halt()
+    else:
+        for event in "abc":
+            scene.bulkhead.failed(event, started=0.0)
+    assert scene.bulkhead.is_sick
+    assert scene.bulkhead.room == 1
+    scene.enter(1)
+    assert scene.bulkhead.room == 0
+    scene.clock.advance(PLENTY)
+    scene.succeed()
+    scene.bulkhead.leave()
+    assert scene.bulkhead.room == 4
+
+
 async def test_a_namespace_with_all_its_permits_taken_is_busy_not_sick() -> None:
     scene = ward(maximum=4)
     scene.enter(100)

@@ -55,26 +55,24 @@ class Intake:
         self._on_error = on_error
         self._clock = clock
         self._turns: deque[Assigned] = deque()
-        self._waiting = 0
         self.lanes = Lanes(self.begin)
 
     @property
     def has_enough(self) -> bool:
-        """Whether to fetch no more for now."""
-        return self._waiting >= ENOUGH
+        """Whether to fetch no more for now; what a full partition holds is not counted, or it held up all."""
+        waiting = (len(held.fetched) for held in self._turns if not held.ledger.is_full)
+        return sum(waiting) >= ENOUGH
 
     def take(self, held: Assigned, records: Iterable[ConsumerRecord]) -> None:
         """Take in what was fetched of a partition."""
         was_waiting = len(held.fetched)
         held.fetched.extend(records)
-        self._waiting += len(held.fetched) - was_waiting
         if not was_waiting and held.fetched:
             self._turns.append(held)
 
     def forget(self) -> None:
         """Let go of what is not begun: the partitions are given up."""
         self._turns.clear()
-        self._waiting = 0
 
     def begin(self) -> None:
         """Begin as many records as there is room for; called whenever there may be some."""
@@ -90,7 +88,6 @@ class Intake:
                 passed += 1
                 continue
             record = held.fetched.popleft()
-            self._waiting -= 1
             if held.fetched:
                 turns.append(held)
             passed = 0

@@ -201,6 +201,19 @@ async def test_enough_is_told_by_what_is_fetched_and_not_begun(cases: Any) -> No
     assert not case.intake.has_enough
 
 
+async def test_what_full_partitions_hold_is_no_reason_to_fetch_nothing_of_the_others(
+    cases: Any,
+) -> None:
+    case = cases(9)
+    full = [case.fetched(partition, range(ENOUGH), window=1) for partition in range(2)]
+    case.intake.begin()
+    await case.shop.until_begun(2)
+    assert [len(held.fetched) for held in full] == [ENOUGH - 1, ENOUGH - 1]
+    assert not case.intake.has_enough
+    case.fetched(2, range(ENOUGH))
+    assert case.intake.has_enough
+
+
 async def test_work_that_is_cancelled_before_it_began_takes_no_room(cases: Any) -> None:
     case = cases(3)
     case.fetched(0, range(3))

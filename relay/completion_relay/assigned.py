@@ -25,12 +25,25 @@ class Assigned:
     """What is parked of the partition of this number; shared by the two that have it."""
     fetched: deque[ConsumerRecord] = field(default_factory=deque)
     """Records that are not begun: the ledger does not know them yet."""
+    turn_at: float = 0.0
+    """When one of them was last begun, or the first came; seconds of the clock."""
     crowded: Bell = field(default_factory=Bell)
     """Set while the window is full: what waits then holds up others."""
 
+    @property
+    def oldest(self) -> int:
+        """The offset of the oldest undecided record; of the next one to begin where all are decided."""
+        undecided = self.ledger.oldest_undecided
+        return self.ledger.next_offset if undecided is None else undecided
+
     def age(self, now: float) -> float:
-        """Return for how many seconds the oldest undecided record has been one."""
+        """Return for how many seconds the oldest undecided record has been one.
+
+        Where nothing is begun although something is here, since it could have been.
+        """
         since = self.ledger.oldest_undecided_since
+        if since is None and self.fetched:
+            since = self.turn_at
         return 0.0 if since is None else now - since
 
     def crowd(self, *, is_crowded: bool) -> None:

@@ -68,6 +68,7 @@ class Intake:
         was_waiting = len(held.fetched)
         held.fetched.extend(records)
         if not was_waiting and held.fetched:
+            held.turn_at = self._clock.monotonic()
             self._turns.append(held)
 
     def forget(self) -> None:
@@ -94,7 +95,8 @@ class Intake:
             room -= self._begin(held, record)
 
     def _begin(self, held: Assigned, record: ConsumerRecord) -> bool:
-        receipt = held.ledger.receive(record.offset, at=self._clock.monotonic())
+        held.turn_at = self._clock.monotonic()
+        receipt = held.ledger.receive(record.offset, at=held.turn_at)
         if receipt is Receipt.NEW:
             delivery = Delivery(
                 topic=record.topic,

@@ -84,9 +84,7 @@ class Lag(Collector):
                 parked.add_metric(labels, len(held.order))
             end = self._end_of(held.partition)
             if end is not None:
-                oldest = held.ledger.oldest_undecided
-                first = held.ledger.next_offset if oldest is None else oldest
-                lag.add_metric(labels, max(0, end - first))
+                lag.add_metric(labels, max(0, end - held.oldest))
         yield from (uncommitted, age, lag, parked)
 
     def look(self) -> None:
@@ -96,7 +94,7 @@ class Lag(Collector):
             return
         self._next = now + _EVERY_SECONDS
         stuck = [
-            f"{held.partition.partition}/{held.ledger.oldest_undecided} for {held.age(now):.0f} s"
+            f"{held.partition.partition}/{held.oldest} for {held.age(now):.0f} s"
             for held in self._assigned()
             if held.age(now) > self._stuck_after
         ]

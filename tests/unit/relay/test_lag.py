@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from aiokafka.structs import TopicPartition
+from aiokafka.structs import ConsumerRecord, TopicPartition
 from tests.unit.relay.fakes import VirtualClock
 
 from completion_relay.assigned import Assigned
@@ -19,9 +19,47 @@ PARTITION = TopicPartition("completions", 3)
 END = 100
 
 
+def stuck(held: Assigned) -> str | None:
+    """Return what readiness says is stuck after 10 seconds, of which one is patience."""
+    health = Health()
+    clock = VirtualClock()
+    clock.waits.append(10.0)
+    Lag(
+        Observer(namespaces=("orders",), health=health),
+        clock,
+        stuck_after=1.0,
+        parked="completions.parked",
+        assigned=lambda: [held],
+        end_of=lambda _: END,
+    ).look()
+    return health.problems.get("stuck")
+
+
+def test_what_is_undecided_for_long_is_stuck() -> None:
+    held = assigned(PartitionLedger(epoch=1, window=9, begin=40))
+    held.ledger.receive(50, at=2.0)
+    assert stuck(held) == "undecided (partition/offset): 3/50 for 8 s"
+
+
+def test_what_is_here_for_long_and_not_begun_is_stuck_too() -> None:
+    """The relay would say that it is ready, and nothing of it would ever happen."""
+    held = assigned(PartitionLedger(epoch=1, window=9, begin=40))
+    held.fetched.append(cast("ConsumerRecord[bytes, bytes]", None))
+    held.turn_at = 4.0
+    assert stuck(held) == "undecided (partition/offset): 3/40 for 6 s"
+
+
+def test_where_nothing_is_here_nothing_is_stuck() -> None:
+    assert stuck(assigned(PartitionLedger(epoch=1, window=9, begin=40))) is None
+
+
+def assigned(ledger: PartitionLedger) -> Assigned:
+    return Assigned(PARTITION, ledger, cast("Journal", None), Order())
+
+
 def lag_of(ledger: PartitionLedger) -> float | None:
     observer = Observer(namespaces=("orders",), health=Health())
-    held = Assigned(PARTITION, ledger, cast("Journal", None), Order())
+    held = assigned(ledger)
     Lag(
         observer,
         VirtualClock(),

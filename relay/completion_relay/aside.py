@@ -2,7 +2,7 @@
 
 Such a topic is set wrong (`check` says so), and only its owner can mend it. Until
 then the record stays undecided, readiness says so, and what comes after it goes on
-as far as the partition's window reaches. One of those held is tried again each ten
+until the partition's window is full. One of those held is tried again each ten
 seconds: a try ends a transaction and costs the partition one. Touches the clock.
 """
 
@@ -39,12 +39,15 @@ class Aside:
         self._refused: dict[str, int] = {}
         """Bytes of the smallest value that each topic refused."""
         self._timer: Cancels | None = None
+        self._is_closed = False
 
-    def would_hold(self, entry: Entry) -> bool:
-        """Whether it is as large as what its topic refused, and not one that is tried again."""
-        if not self._refused or entry.offset in self._tried:
-            return False
+    def is_as_large(self, entry: Entry) -> bool:
+        """Whether it is as large as what its topic refused."""
         return any(least <= entry.largest(topic) for topic, least in self._refused.items())
+
+    def is_tried(self, entry: Entry) -> bool:
+        """Whether it was held, and is being tried again."""
+        return entry.offset in self._tried
 
     def hold(self, entry: Entry, *, refused_by: str | None = None) -> None:
         """Hold it until it is tried again.
@@ -61,9 +64,9 @@ class Aside:
         topics = " and ".join(f"topic {topic}" for topic in sorted(self._refused))
         self._tell(
             f"{len(self._held) + len(self._tried)} too large for {topics}: raise its "
-            "max.message.bytes (`completion-relay check` says to what)"
+            "max.message.bytes to that of the events' topic, and more"
         )
-        if self._timer is None:
+        if self._timer is None and not self._is_closed:
             self._timer = self._clock.timer(_SECONDS, self._try_one)
 
     def written(self, entry: Entry) -> None:
@@ -79,6 +82,7 @@ class Aside:
 
     def close(self) -> None:
         """Try nothing again: whoever has the partition next is given these records again."""
+        self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
 
@@ -86,7 +90,8 @@ class Aside:
         self._timer = None
         if self._held:
             self._timer = self._clock.timer(_SECONDS, self._try_one)
-            self._try_first()
+            if not self._tried:  # while Kafka is away nothing comes of the first
+                self._try_first()
 
     def _try_first(self) -> None:
         offset = next(iter(self._held))

@@ -51,7 +51,7 @@ class Bulkheads:
             )
             for namespace in namespaces
         }
-        gate.when_back(self.neighbours.relief.ring)
+        gate.when_open(self.neighbours.relief.ring)
         for bulkhead in self._bulkheads.values():
             gate.when_away(bulkhead.start_small)
             self.neighbours.add(_well_behind(gate, bulkhead))

@@ -21,11 +21,14 @@ class Entry:
 
     @property
     def size(self) -> int:
-        """Bytes of all values."""
-        return sum(len(record.value or b"") for _, record in self.records)
+        """Bytes of all records."""
+        return sum(_size(record) for _, record in self.records)
 
     def largest(self, topic: str) -> int:
-        """Return the bytes of the largest value for a topic; -1: there is none."""
-        return max(
-            (len(record.value or b"") for to, record in self.records if to == topic), default=-1
-        )
+        """Return the bytes of the largest record for a topic; -1: there is none."""
+        return max((_size(record) for to, record in self.records if to == topic), default=-1)
+
+
+def _size(record: KafkaRecord) -> int:
+    headers = sum(len(name) + len(value or b"") for name, value in record.headers)
+    return len(record.key or b"") + len(record.value or b"") + headers

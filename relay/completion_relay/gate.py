@@ -60,7 +60,7 @@ class WeatherGate:
         """Rings when the cluster turns out to be away."""
         self._probing: asyncio.Task[None] | None = None
         self._when_away: list[Callable[[], None]] = []
-        self._when_back: list[Callable[[], None]] = []
+        self._when_open: list[Callable[[], None]] = []
         self.is_closed = False
         """Whether no event may make a call now; true also for the moment of a doubt."""
         self.is_away = False
@@ -74,9 +74,9 @@ class WeatherGate:
         """Have something called each time the cluster turns out to be away."""
         self._when_away.append(call)
 
-    def when_back(self, call: Callable[[], None]) -> None:
-        """Have something called each time it is back."""
-        self._when_back.append(call)
+    def when_open(self, call: Callable[[], None]) -> None:
+        """Have something called each time events may make calls again."""
+        self._when_open.append(call)
 
     def noted(self, event: Hashable, sign: Sign) -> None:
         """Take note of the answer to a call on an event's behalf.
@@ -149,6 +149,7 @@ class WeatherGate:
             self.returns += 1
             self._observer.back()
             self.returned.ring()
-            for call in self._when_back:
-                call()
+        # After a mere doubt too: who would have given in meanwhile had nobody to gain by it.
+        for call in self._when_open:
+            call()
         self.opened.ring()

@@ -28,7 +28,7 @@ from completion_relay.aside import Aside
 from completion_relay.clock import Clock
 from completion_relay.entry import Entry
 from completion_relay.ledger import PartitionLedger
-from completion_relay.producing import RefusedError, close_producer, transact
+from completion_relay.producing import TooLargeError, close_producer, transact
 from completion_schemas.record import KafkaRecord
 
 _TRANSACTION_SECONDS = 30.0
@@ -40,6 +40,8 @@ _CLOSE_SECONDS = 10.0
 _CANCEL_SECONDS = 5.0
 _RETRY_SECONDS = 1.0
 _BATCH_BYTES = 256 * 1024
+_HURRY_RECORDS = 1_000
+"""Half the default window, which the other half then goes on filling."""
 _TRANSACTION_RECORDS = 2_000
 _TRANSACTION_BYTES = 8 * 1024 * 1024
 _UNLIMITED = 2**30
@@ -151,7 +153,7 @@ class Journal:
         """Take in what became of a record; durable a moment later."""
         self._entries.append(entry)
         self._news.set()
-        if len(self._entries) >= _TRANSACTION_RECORDS:
+        if len(self._entries) >= _HURRY_RECORDS:
             self._hurry.set()
 
     async def close(self, *, within: float) -> None:
@@ -187,7 +189,8 @@ class Journal:
                 if self._is_closing:
                     return
         except LostPartitionError as error:
-            self._observer.lost(self._partition, error)
+            if not self._is_closing:  # else it is given up anyway
+                self._observer.lost(self._partition, error)
         except Exception as error:  # noqa: BLE001 - a defect: begin anew, or nothing is ever written
             self._observer.failed(self._partition, error)
             what = f"{type(error).__name__}: {error}"
@@ -203,7 +206,12 @@ class Journal:
         size = 0
         while self._entries and len(batch) < _TRANSACTION_RECORDS and size < _TRANSACTION_BYTES:
             entry = self._entries.popleft()
-            if self._aside.would_hold(entry):
+            if self._aside.is_tried(entry):
+                if batch:  # in a transaction of its own: it may well be refused again
+                    self._entries.appendleft(entry)
+                    return batch
+                return [entry]
+            if self._aside.is_as_large(entry):
                 self._aside.hold(entry)
                 continue
             batch.append(entry)
@@ -219,14 +227,15 @@ class Journal:
                     await self._transact(batch, offset)
             except ProducerFenced as error:
                 raise LostPartitionError("another relay has taken the partition over") from error
+            except TooLargeError as error:
+                await self._is_durable_after_all(offset, wait=0.0)
+                await self._without_what_is_too_large(batch, error.topic)
+                return
             except (KafkaError, TimeoutError, AssertionError) as error:
                 # AssertionError: what aiokafka raises for a state it did not expect.
                 self._observer.failed(self._partition, error)
                 if await self._is_durable_after_all(offset):
                     break
-                if isinstance(error, RefusedError) and error.is_too_large:
-                    await self._without_what_is_too_large(batch, error.topic)
-                    return
             else:
                 break
         self._settle(batch)
@@ -264,19 +273,27 @@ class Journal:
     async def _without_what_is_too_large(self, batch: list[Entry], topic: str) -> None:
         """Write what is not, and put aside what is.
 
-        Kafka refuses batches, and does not say for which of their records.
+        Kafka refuses batches, and does not say for which of their records: the smaller half
+        is tried first, and once one alone was refused, what is as large is not.
         """
         if len(batch) == 1:
             self._aside.hold(batch[0], refused_by=topic)
             return
         others = [entry for entry in batch if entry.largest(topic) < 0]
         suspects = [entry for entry in batch if entry.largest(topic) >= 0]
+        suspects.sort(key=lambda entry: entry.largest(topic))
         middle = 0 if others else len(suspects) // 2
         for part in (others, suspects[:middle], suspects[middle:]):
-            if part:
-                await self._write_until_durable(part)
+            left = [entry for entry in part if not self._aside.is_as_large(entry)]
+            for entry in part:
+                if entry not in left:
+                    self._aside.hold(entry)
+            if left:
+                await self._write_until_durable(left)
 
-    async def _is_durable_after_all(self, offset: OffsetAndMetadata) -> bool:
+    async def _is_durable_after_all(
+        self, offset: OffsetAndMetadata, *, wait: float = _RETRY_SECONDS
+    ) -> bool:
         """Take the partition anew, and find out what became of the transaction that failed.
 
         The producer cannot go on after most errors (its sequence numbers are
@@ -288,7 +305,9 @@ class Journal:
         """
         before = self._durable
         while not self._is_closing:
-            await self._clock.sleep(_RETRY_SECONDS)
+            if wait:
+                await self._clock.sleep(wait)
+            wait = _RETRY_SECONDS
             try:
                 now = await self.open()
             except (KafkaError, TimeoutError, AssertionError) as error:

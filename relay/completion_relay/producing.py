@@ -33,8 +33,10 @@ class RefusedError(KafkaError):  # type: ignore[misc]
         """
         super().__init__(f"topic {topic}: {error!r}")
         self.topic = topic
-        self.is_too_large = isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError)
-        """Whether that is so because of the batch, not of the topic."""
+
+
+class TooLargeError(RefusedError):
+    """It did not take it for its size: nothing is wrong with the topic, but with a record."""
 
 
 async def transact(
@@ -56,8 +58,8 @@ async def transact(
         group: Whose offsets they are.
 
     Raises:
-        RefusedError: a topic did not take some of the records. The transaction is not committed,
-            and the producer is of no use any more.
+        RefusedError: a topic did not take some of the records, `TooLargeError` for their size. The
+            transaction is not committed, and the producer is of no use any more.
         KafkaError: anything else; whether it is committed is not known.
     """
     await producer.begin_transaction()
@@ -70,15 +72,26 @@ async def transact(
                 topics.append(topic)
                 sent.append(await producer.send_batch(built, topic, partition=partition))
         await producer.send_offsets_to_transaction(offsets, group)
-    finally:
-        # aiokafka commits a transaction without the batches that were refused.
-        outcomes = await asyncio.gather(*sent, return_exceptions=True)
+    except BaseException:
+        # Nobody waits for them now, least of all this: a coordinator that is away keeps them back.
+        for one in sent:
+            one.add_done_callback(_heard)
+        raise
+    # aiokafka commits a transaction without the batches that were refused.
+    outcomes = await asyncio.gather(*sent, return_exceptions=True)
     for topic, outcome in zip(topics, outcomes, strict=True):
         if isinstance(outcome, ProducerFenced):
             raise outcome
+        if isinstance(outcome, (MessageSizeTooLargeError, RecordListTooLargeError)):
+            raise TooLargeError(topic, outcome) from outcome
         if isinstance(outcome, BaseException):
             raise RefusedError(topic, outcome) from outcome
     await producer.commit_transaction()
+
+
+def _heard(sent: asyncio.Future[Any]) -> None:
+    if not sent.cancelled():
+        sent.exception()  # or asyncio complains that nobody asked for it
 
 
 def batches_of(records: Iterable[KafkaRecord], producer: AIOKafkaProducer) -> Iterator[Any]:

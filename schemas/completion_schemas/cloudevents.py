@@ -35,6 +35,9 @@ _OUTCOMES = {ce_type: outcome for outcome, ce_type in TYPES.items()}
 _READ = frozenset({"content-type", "ce_specversion", "ce_id", "ce_type"})
 _WRITTEN = _READ | {"ce_source", "ce_time", "ce_subject"}
 _STRUCTURED = ("content-type", structured_json.CONTENT_TYPE.encode())
+_MAX_TRACE_BYTES = 1_024
+"""W3C asks for at least 512 characters of `tracestate` to be passed on. What anybody may write to the
+topic goes into the audit record from here, and must not make it too large for its topic."""
 _TRACE = frozenset({"traceparent", "tracestate", "ce_traceparent", "ce_tracestate"})
 
 
@@ -164,7 +167,7 @@ def trace_context(headers: Headers) -> dict[str, str]:
     extension: dict[str, str] = {}
     for name, raw in headers:
         key = name.lower()
-        if key in _TRACE and raw and raw.isascii():
+        if key in _TRACE and raw and len(raw) <= _MAX_TRACE_BYTES and raw.isascii():
             into = extension if key.startswith("ce_") else plain
             into[key.removeprefix("ce_")] = raw.decode("ascii")
     return extension | plain

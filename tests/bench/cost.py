@@ -135,6 +135,7 @@ async def _floor(
         kafka=run.broker.address,
         temporal=temporal,
         topics=topics,
+        empty_fetch_pause_ms=run.broker.empty_fetch_pause_ms,
         in_flight=in_flight,
     )
     async with _warm(run, temporal, (board, numbers), topics, floor) as bench:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import io
 import time
 from collections import deque
@@ -29,6 +30,7 @@ from tests.bench.events import NAMESPACE
 
 from completion_relay.connections import TemporalConnection
 from completion_relay.event_loop import run_relay
+from completion_relay.fetch_pause import pause_after_empty_fetches
 from completion_relay.settings import TemporalSettings
 from completion_schemas import avro
 from completion_schemas.v1.event_pb2 import CompletionEvent
@@ -36,8 +38,10 @@ from completion_schemas.v1.event_pb2 import CompletionEvent
 _TIMEOUT = timedelta(seconds=10)
 _FETCHED = 250
 """Records that wait at most, as in the relay."""
-_INTERVAL = 0.05
+_INTERVAL = 1.0
 """Seconds for which records gather; the relay's default."""
+_HURRY = 1_000
+"""Records that are not waited with; as in the relay."""
 
 Done = tuple[TopicPartition, int, bytes, bytes]
 """Where a record was, its offset, and key and value of its audit record."""
@@ -53,6 +57,7 @@ class Floor:
         self._fetched: deque[ConsumerRecord[bytes, bytes]] = deque()
         self._news = asyncio.Condition()
         self._done: list[Done] = []
+        self._hurry = asyncio.Event()
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -61,15 +66,18 @@ class Floor:
             TemporalSettings(address=given.temporal, namespaces=(NAMESPACE,))
         )
         service = (await connection.client()).workflow_service
+        fetching = AIOKafkaConsumer(
+            given.topic,
+            bootstrap_servers=given.kafka,
+            group_id=given.group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+        )
+        if given.empty_fetch_pause_ms:
+            pause_after_empty_fetches(fetching, given.empty_fetch_pause_ms / 1_000)
         async with (
-            AIOKafkaConsumer(
-                given.topic,
-                bootstrap_servers=given.kafka,
-                group_id=given.group,
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                isolation_level="read_committed",
-            ) as consumer,
+            fetching as consumer,
             AIOKafkaProducer(
                 bootstrap_servers=given.kafka,
                 transactional_id=given.group,
@@ -86,7 +94,7 @@ class Floor:
 
     async def _fetch(self, consumer: AIOKafkaConsumer) -> None:
         if len(self._fetched) >= _FETCHED:
-            await asyncio.sleep(_INTERVAL / 10)
+            await asyncio.sleep(0.005)
             return
         batches = await consumer.getmany(timeout_ms=200, max_records=_FETCHED)
         async with self._news:
@@ -111,6 +119,8 @@ class Floor:
                     timeout=_TIMEOUT,
                 )
                 self._done.append(self._audited(record, event, received_at))
+                if len(self._done) >= _HURRY:
+                    self._hurry.set()
             async with self._news:
                 await self._news.wait_for(lambda: self._fetched)
 
@@ -154,12 +164,15 @@ class Floor:
         return where, record.offset, event.event_id.encode(), out.getvalue()
 
     async def _write(self, producer: AIOKafkaProducer) -> None:
+        offsets: dict[TopicPartition, OffsetAndMetadata] = {}
         while True:
-            await asyncio.sleep(_INTERVAL)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_INTERVAL):
+                    await self._hurry.wait()
+            self._hurry.clear()
             done, self._done = self._done, []
             if not done:
                 continue
-            offsets: dict[TopicPartition, OffsetAndMetadata] = {}
             for partition, offset, _, _ in done:
                 before = offsets.get(partition)
                 if before is None or before.offset <= offset:
@@ -187,6 +200,7 @@ def main() -> None:
     for name in ("kafka", "temporal", "topic", "audit-topic", "group"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--in-flight", type=int, default=64)
+    parser.add_argument("--empty-fetch-pause-ms", type=int, default=0)
     run_relay(Floor(parser.parse_args()).run())
 
 

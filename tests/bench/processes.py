@@ -146,7 +146,13 @@ async def relay(
 
 @contextlib.asynccontextmanager
 async def floor(
-    folder: Path, *, kafka: str, temporal: str, topics: Topics, in_flight: int
+    folder: Path,
+    *,
+    kafka: str,
+    temporal: str,
+    topics: Topics,
+    empty_fetch_pause_ms: int,
+    in_flight: int,
 ) -> AsyncIterator[Measured]:
     """Run the libraries alone (`tests.bench.floor`); yield it at once: it is ready when it works."""
     server = ServerProcess("the libraries alone", folder / f"floor-{next(_numbers)}.log")
@@ -156,6 +162,7 @@ async def floor(
             *("--kafka", kafka, "--temporal", temporal, "--in-flight", str(in_flight)),
             *("--topic", topics.completions, "--audit-topic", topics.audit),
             *("--group", f"{topics.completions}.group"),
+            *("--empty-fetch-pause-ms", str(empty_fetch_pause_ms)),
         ]
     )
     try:

@@ -150,8 +150,9 @@ async def test_an_outage_in_which_the_partitions_changed_hands_is_over_for_who_h
     await waiting.server.stop()
     await waiting.emit_all()
     await eventually(waiting.is_away, timeout=30, what="readiness red")
+    before = len(members.assignments)
     members.rejoin()
-    await members.assigned(2)
+    await members.assigned(before + 1)
     await waiting.server.start()
     await assert_all_applied(waiting)
 

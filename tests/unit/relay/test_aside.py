@@ -65,16 +65,30 @@ def test_what_is_being_tried_is_not_tried_again(stage: Stage) -> None:
     ],
 )
 def test_what_is_as_large_is_held_untried(stage: Stage, other: Entry, is_held: bool) -> None:  # noqa: FBT001 - a case
-    assert not stage.aside.would_hold(other)
+    assert not stage.aside.is_as_large(other)
     stage.refuse(entry(1, 100))
-    assert stage.aside.would_hold(other) is is_held
+    assert stage.aside.is_as_large(other) is is_held
 
 
-def test_what_is_tried_again_is_not_held_before_it_is_tried(stage: Stage) -> None:
+def test_what_is_tried_again_is_told_from_what_is_not(stage: Stage) -> None:
     first = entry(1)
     stage.refuse(first)
+    assert not stage.aside.is_tried(first)
     stage.clock.advance(PERIOD)
-    assert not stage.aside.would_hold(first)
+    assert stage.aside.is_tried(first)
+
+
+def test_one_is_tried_at_a_time(stage: Stage) -> None:
+    """While Kafka is away nothing comes of the first."""
+    stage.refuse(entry(1), entry(2))
+    stage.clock.advance(5 * PERIOD)
+    assert stage.tried == [1]
+
+
+def test_a_record_that_is_large_by_its_headers_is_large(stage: Stage) -> None:
+    stage.refuse(entry(1, 100))
+    record = KafkaRecord(b"key", b"", (("header", bytes(100)),))
+    assert stage.aside.is_as_large(Entry(2, (("dlq", record),), lambda: None))
 
 
 def test_one_that_is_written_lets_the_others_be_tried(stage: Stage) -> None:
@@ -83,7 +97,7 @@ def test_one_that_is_written_lets_the_others_be_tried(stage: Stage) -> None:
     stage.clock.advance(PERIOD)
     stage.aside.written(first)
     assert stage.tried == [1, 2, 3]
-    assert not stage.aside.would_hold(entry(4))
+    assert not stage.aside.is_as_large(entry(4))
     assert stage.told[-1]
 
 
@@ -107,6 +121,7 @@ def test_what_was_never_held_tells_nothing(stage: Stage) -> None:
 def test_after_the_end_nothing_is_tried(stage: Stage) -> None:
     stage.refuse(entry(1))
     stage.aside.close()
+    stage.refuse(entry(2))
     stage.clock.advance(PERIOD)
     assert stage.tried == []
     assert stage.clock.pending == []

@@ -230,6 +230,12 @@ def test_a_record_without_attributes_claims_nothing() -> None:
     assert claim([("ce_id", None), ("ce_type", b"something.else")], None) == ("", "")
 
 
+def test_a_trace_that_is_too_long_is_left_out() -> None:
+    """It goes into the audit record, whose topic takes less than that of the events."""
+    headers = [("traceparent", b"00-1-2-01"), ("tracestate", b"a" * 1_025)]
+    assert trace_context(headers) == {"traceparent": "00-1-2-01"}
+
+
 def test_the_plain_trace_context_wins_over_the_extension() -> None:
     found = trace_context(
         [

@@ -20,6 +20,15 @@ from completion_relay.metrics import Metrics
 from completion_relay.settings import LogSettings
 from completion_relay.verdict import Answer, Status
 from completion_schemas.audit import AuditRecord
+from completion_schemas.dispositions import Disposition
+
+_LEVELS = {
+    Disposition.APPLIED: logging.DEBUG,
+    Disposition.COALESCED: logging.DEBUG,
+    Disposition.DEAD_LETTERED: logging.WARNING,
+}
+"""At which level a decision is logged; any other disposition at INFO. That an event was applied is the
+ordinary thing, and the audit trail tells it: a log line of it cost a fifth of an event (measured)."""
 
 
 def configure_logging(settings: LogSettings) -> None:
@@ -113,9 +122,11 @@ class Observer:
                 histogram = self.metrics.end_to_end_seconds.labels(audit.type)
                 self._end_to_end[audit.type] = histogram
             histogram.observe(seconds)
-        if not self._stdlib_log.isEnabledFor(logging.INFO):
+        level = _LEVELS.get(audit.disposition, logging.INFO)
+        if not self._stdlib_log.isEnabledFor(level):
             return
-        self._log.info(
+        self._log.log(
+            level,
             "event decided",
             event_id=audit.event_id,
             type=audit.type,

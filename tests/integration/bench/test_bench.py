@@ -42,7 +42,7 @@ async def test_a_quick_run_of_the_cpu_part_ends_well_and_writes_its_figures(
     (target,) = found["parts"]["a"]["targets"]
     figures = found["parts"]["a"]["figures"]
     loop, floor, relay = (
-        figures[f"64/{what}"] for what in ("bare loop", "floor: the libraries alone", "relay, INFO")
+        figures[f"64/{what}"] for what in ("bare loop", "floor: the libraries alone", "relay")
     )
     assert target["value"] == relay["ratio"] == relay["cpu_micros"] / loop["cpu_micros"]
     assert relay["ratio_to_floor"] == relay["cpu_micros"] / floor["cpu_micros"]

@@ -17,6 +17,8 @@ from tests.support import Topics, eventually
 
 from completion_relay.embedded import EMPTY_FETCH_PAUSE_MS
 
+DEBUG = {"COMPLETION_RELAY_LOG__LEVEL": "DEBUG"}
+"""So that an event that was applied is logged."""
 TWO_PROCESSES = ("--processes", "2", "--http", "127.0.0.1:0")
 
 

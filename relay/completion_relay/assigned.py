@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata, TopicPartition
 
-from completion_relay.bell import Bell
 from completion_relay.journal import Journal
 from completion_relay.ledger import PartitionLedger
 from completion_relay.offset_map import MetadataError, decode
 from completion_relay.parking import Order
+from completion_relay.place import Place
 
 
 @dataclass(slots=True)
@@ -27,8 +27,8 @@ class Assigned:
     """Records that are not begun: the ledger does not know them yet."""
     turn_at: float = 0.0
     """When one of them was last begun, or the first came; seconds of the clock."""
-    crowded: Bell = field(default_factory=Bell)
-    """Set while the window is full: what waits then holds up others."""
+    place: Place = field(default_factory=Place)
+    """Where its events wait."""
 
     @property
     def oldest(self) -> int:
@@ -48,8 +48,9 @@ class Assigned:
 
     def crowd(self, *, is_crowded: bool) -> None:
         """Take note whether the window is full."""
-        if is_crowded != self.crowded.is_set():
-            (self.crowded.set if is_crowded else self.crowded.clear)()
+        crowded = self.place.crowded
+        if is_crowded != crowded.is_set():
+            (crowded.set if is_crowded else crowded.clear)()
 
 
 @dataclass(frozen=True, slots=True)

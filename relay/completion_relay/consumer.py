@@ -172,7 +172,6 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             await close_journals(held.journal for held in taken.values())
             return
         self._assigned = taken
-        self._workshop.open()
         self._observer.well("group")
         numbers = sorted(tp.partition for tp in assigned if tp.topic == self._topics.completions)
         self._observer.stage("assigned", partitions=numbers)
@@ -194,7 +193,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         return await asyncio.shield(self._giving_up)
 
     async def _give_back(self, assigned: dict[TopicPartition, Assigned]) -> bool:
-        self._workshop.close()
+        for held in assigned.values():
+            held.place.closing.set()
         drained = await self._intake.lanes.drain(self._relay.drain_timeout)
         await close_journals(held.journal for held in assigned.values())
         return drained

@@ -11,13 +11,13 @@ from __future__ import annotations
 import dataclasses
 from typing import overload
 
-from completion_relay.bell import Bell
 from completion_relay.decision import Decision, Former, Park
 from completion_relay.evidence import Decided, Pending
 from completion_relay.identity import RecordMark
 from completion_relay.instead import callee_canceled, limited_payloads, too_large
 from completion_relay.looking import Looking
 from completion_relay.means import Means
+from completion_relay.place import Place
 from completion_relay.verdict import (
     NAMESPACE_NOT_FOUND,
     Answer,
@@ -56,7 +56,7 @@ async def decide(
     namespace: str,
     mark: RecordMark,
     *,
-    crowded: Bell,
+    place: Place,
     former: Former = ...,
 ) -> Decision | Park: ...
 async def decide(
@@ -65,7 +65,7 @@ async def decide(
     namespace: str,
     mark: RecordMark,
     *,
-    crowded: Bell | None = None,
+    place: Place | None = None,
     former: Former = _FRESH,
 ) -> Decision | Park:
     """Return the event's final outcome, however long it takes, or that it should wait elsewhere.
@@ -75,11 +75,14 @@ async def decide(
         event: What to apply.
         namespace: Where.
         mark: The record's mark.
-        crowded: Set while there is no room for further records of the event's partition: an event
-            that waits then gives in. None: it never does.
+        place: Where it waits: while there is no room there for further records, an event that
+            waits gives in. None: it never does, and is never let go.
         former: What a parked record brings along.
+
+    Raises:
+        LetGoError: the place was given up while the event waited; it is not decided.
     """
-    waiting = Waiting(means, namespace, mark, crowded=crowded, former=former)
+    waiting = Waiting(means, namespace, mark, place=place, former=former)
     return await _Way(event, waiting).go()
 
 

@@ -1,7 +1,7 @@
 """Room `pipeline`: events of one activity in order, different activities side by side.
 
 A lane is a queue with one task that works it off and goes away when it is
-empty. Touches asyncio and nothing else.
+empty, or when one of its events is let go. Touches asyncio and `place.py`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from functools import partial
 
+from completion_relay.place import LetGoError
+
 Work = Callable[["Lane"], Awaitable[None]]
-"""Given its lane. Must not raise: what cannot be done now is waited for."""
+"""Given its lane. Raises `LetGoError` and nothing else: what cannot be done now is waited for."""
 
 
 class Lane:
@@ -34,7 +36,11 @@ class Lane:
         self._waiting.append(work)
 
     async def work_off(self) -> None:
-        """Do one after the other until nothing waits."""
+        """Do one after the other until nothing waits.
+
+        Raises:
+            LetGoError: one was let go, and what came behind it is left as it is.
+        """
         while self._waiting:
             await self._waiting.popleft()(self)
 
@@ -51,6 +57,7 @@ class Lanes:
         self._lanes: dict[Hashable, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._on_end = on_end
+        self._let_go = 0
         self.starting = 0
         """Lanes that have work and have not begun it: the event loop has not come to them."""
 
@@ -83,21 +90,24 @@ class Lanes:
         lane.is_begun = True
         try:
             await lane.work_off()
+        except LetGoError:
+            self._let_go += 1
         finally:
             del self._lanes[key]
 
     async def drain(self, within: float) -> bool:
-        """Wait until all lanes are empty; False if some are not after `within` seconds.
+        """Wait until all lanes have ended; False if some of their work is left undone.
 
-        The lanes that are not empty are cancelled: what they held is not
-        settled, so it is delivered again.
+        The lanes that have not after `within` seconds are cancelled. What they
+        held, and what was let go, is not settled, so it is delivered again.
         """
         tasks = set(self._tasks)
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=within)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late)
-            return not late
-        return True
+        if not tasks:
+            return True
+        let_go_before = self._let_go
+        _, late = await asyncio.wait(tasks, timeout=within)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
+        return not late and self._let_go == let_go_before

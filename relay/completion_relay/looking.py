@@ -84,7 +84,7 @@ class Looking:
             if clock.monotonic() - started >= limit:
                 return Decided(Disposition.UNKNOWN, f"{doubt}, after {limit:g} s")
             looks += 1
-            await clock.sleep(
+            await self._waiting.pause(
                 backoff(looks, initial=0.05, maximum=1.0, rng=self._waiting.means.rng)
             )
 

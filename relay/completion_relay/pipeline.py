@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from completion_relay.audit import audit_record, to_kafka
-from completion_relay.bell import Bell
 from completion_relay.clock import Clock
 from completion_relay.dead_letter import dead_letter
 from completion_relay.decide import decide
@@ -23,6 +22,7 @@ from completion_relay.entry import Entry
 from completion_relay.means import Means
 from completion_relay.observe import Observer
 from completion_relay.parking import parked_record
+from completion_relay.place import Place
 from completion_relay.route import Destination, Routes
 from completion_relay.settings import SkipSettings, TopicSettings
 from completion_relay.signals import signal_record
@@ -35,7 +35,7 @@ from completion_schemas.events import CompletionEvent, Heartbeat, UnixNanos
 from completion_schemas.record import KafkaRecord
 
 _FRESH = Former()
-_NEVER = Bell()
+_NOWHERE = Place()
 _NO_CLAIM = Claim("", "")
 _ENDED_ACTIVITIES = 10_000
 _ENDS = frozenset(
@@ -147,7 +147,7 @@ class Pipeline:
         plan: Plan,
         lane: Sized = (),
         *,
-        crowded: Bell = _NEVER,
+        place: Place = _NOWHERE,
         former: Former = _FRESH,
     ) -> Decision | Park:
         """Return a planned record's final outcome, however long that takes, or that it is to wait elsewhere.
@@ -155,7 +155,7 @@ class Pipeline:
         Args:
             plan: What to do.
             lane: The later events of the same activity that wait already.
-            crowded: Set while the record's place is wanted by others.
+            place: Where it waits, if it must.
             former: What a parked record brings along.
         """
         self._deciding += 1
@@ -163,7 +163,7 @@ class Pipeline:
             return (
                 plan.decision
                 or self._overtaken(plan, lane)
-                or await self._ask(plan, crowded, former)
+                or await self._ask(plan, place, former)
             )
         finally:
             self._deciding -= 1
@@ -181,12 +181,12 @@ class Pipeline:
             return None
         return Decision(disposition=Disposition.COALESCED, detail=detail)
 
-    async def _ask(self, plan: Plan, crowded: Bell, former: Former) -> Decision | Park:
+    async def _ask(self, plan: Plan, place: Place, former: Former) -> Decision | Park:
         assert plan.event is not None  # noqa: S101 - a plan without an event has a decision
         mark = plan.delivery.mark(plan.event.event_id)
         means = self._means[plan.cluster]
         decision = await decide(
-            means, plan.event, plan.namespace, mark, crowded=crowded, former=former
+            means, plan.event, plan.namespace, mark, place=place, former=former
         )
         if isinstance(decision, Park):
             return decision

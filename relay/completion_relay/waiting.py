@@ -2,7 +2,9 @@
 
 Touches the cluster's gate and the namespace's bulkhead, as `Means`. An event
 that waits where nobody gains by its going waits on: a parked copy costs a write
-and a read, and its order costs those behind it a detour.
+and a read, and its order costs those behind it a detour. One whose place is given
+up waits no more: whatever waits here raises `LetGoError` then. What has a call
+under way, or queues where calls come back, is not waiting in that sense.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from completion_relay.bell import Bell, Waiter
 from completion_relay.decision import Former, Park
 from completion_relay.identity import RecordMark
 from completion_relay.means import Means
+from completion_relay.place import Place
 from completion_relay.verdict import Answer, Sign, Status, sign_of
 from completion_schemas.events import UnixNanos
 
@@ -26,9 +29,9 @@ class Waiting:
     """One event's waits and refusals, and what they are made with."""
 
     __slots__ = (
-        "_crowded",
         "_gate",
         "_in_trouble_since",
+        "_place",
         "_waits",
         "bulkhead",
         "first_failed_at",
@@ -45,7 +48,7 @@ class Waiting:
         namespace: str,
         mark: RecordMark,
         *,
-        crowded: Bell | None,
+        place: Place | None,
         former: Former,
     ) -> None:
         """Wait for nothing yet; the arguments are those of `decide`."""
@@ -54,7 +57,7 @@ class Waiting:
         self.mark = mark
         self.bulkhead = means.bulkheads[namespace]
         self._gate = means.gate
-        self._crowded = crowded
+        self._place = place
         self._waits = former.tries
         self._in_trouble_since: float | None = None
         self.first_failed_at: UnixNanos | None = former.first_failed_at
@@ -101,6 +104,7 @@ class Waiting:
         gate, returns = self._gate, self._gate.returns
         waiter = Waiter()
         while gate.is_closed:
+            self._let_go_if_closing()
             park = self._giving_in("the cluster is away")
             if park is not None:
                 return park
@@ -132,12 +136,13 @@ class Waiting:
         ticket = bulkhead.queue()
         try:
             while not ticket.is_admitted:
-                if self._crowded is None:
+                if self._place is None:
                     await ticket.wait(self.means.clock, None)
                     continue
-                if not bulkhead.is_sick:
+                if not bulkhead.is_sick:  # calls come back: its turn does too, also in a drain
                     await ticket.wait(self.means.clock, None, bulkhead.turned_sick)
                     continue
+                self._place.let_go_if_closing()
                 reason = (
                     f"namespace {bulkhead.namespace} takes no more calls now"
                     if bulkhead.halted is None
@@ -171,6 +176,7 @@ class Waiting:
         returns, recoveries = gate.returns, self.bulkhead.recoveries
         waiter = Waiter()
         while True:
+            self._let_go_if_closing()
             if gate.is_closed:
                 park = await self.for_the_gate()
                 if park is not None:
@@ -190,6 +196,17 @@ class Waiting:
                 bells.append(self.bulkhead.recovered)
             await waiter.wait(means.clock, left if until is None else min(left, until), *bells)
 
+    async def pause(self, seconds: float) -> None:
+        """Wait before the next look."""
+        if self._place is None:
+            await self.means.clock.sleep(seconds)
+        else:
+            await self._place.pause(self.means.clock, seconds)
+
+    def _let_go_if_closing(self) -> None:
+        if self._place is not None:
+            self._place.let_go_if_closing()
+
     def _after_an_outage(self) -> None:
         # The refusals before it were the outage's, and so were the waits.
         self.first_failed_at = None
@@ -197,8 +214,10 @@ class Waiting:
 
     def _bells(self) -> list[Bell]:
         bells = [self.means.bulkheads.neighbours.relief]
-        if self._crowded is not None and not self._crowded.is_set():
-            bells.append(self._crowded)
+        if self._place is not None:
+            bells.append(self._place.closing)
+            if not self._place.crowded.is_set():
+                bells.append(self._place.crowded)
         return bells
 
     def _trouble(self) -> float:
@@ -209,11 +228,11 @@ class Waiting:
         return now - self._in_trouble_since
 
     def _giving_in(self, reason: str) -> Park | None:
-        if self._crowded is None:
+        if self._place is None:
             return None
         trouble = self._trouble()
         is_due = trouble >= self.means.patience.park_after or (
-            self._crowded.is_set() and trouble >= _GRACE
+            self._place.crowded.is_set() and trouble >= _GRACE
         )
         is_in_doubt = self._gate.is_closed and not self._gate.is_away
         if not is_due or is_in_doubt or not self.means.bulkheads.neighbours.anybody_is_well:
@@ -226,10 +245,10 @@ class Waiting:
         )
 
     def _until_giving_in(self) -> float | None:
-        if self._crowded is None:
+        if self._place is None:
             return None
         trouble = self._trouble()
         until = [self.means.patience.park_after - trouble]
-        if self._crowded.is_set():
+        if self._place.crowded.is_set():
             until.append(_GRACE - trouble)
         return min((seconds for seconds in until if seconds > 0), default=None)

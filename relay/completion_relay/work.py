@@ -7,7 +7,6 @@ import random
 from collections.abc import Hashable
 
 from completion_relay.assigned import Assigned
-from completion_relay.bell import Bell, Waiter
 from completion_relay.clock import Clock
 from completion_relay.decision import Delivery, Former, Park
 from completion_relay.entry import Entry
@@ -15,6 +14,7 @@ from completion_relay.lanes import Lane
 from completion_relay.observe import Observer
 from completion_relay.parking import ParkedRecordError, Ticket, read_ticket, without_ticket
 from completion_relay.pipeline import Pipeline, Plan
+from completion_relay.place import LetGoError
 from completion_relay.settings import RelaySettings, TopicSettings
 from completion_relay.verdict import backoff
 from completion_schemas.record import KafkaRecord
@@ -47,17 +47,7 @@ class Workshop:
         self.observer = observer
         self.clock = clock
         self.rng = random.Random()  # noqa: S311 - jitter, not a secret
-        self.closing = Bell()
-        """Set while the partitions are given up: what only waits for its time is left to the next."""
         self._topics = topics
-
-    def open(self) -> None:
-        """Let parked records wait for their time."""
-        self.closing.clear()
-
-    def close(self) -> None:
-        """Let go of the parked records that wait."""
-        self.closing.set()
 
     def work_for(self, delivery: Delivery, held: Assigned) -> Work:
         """Return the work that a record is, with its lane."""
@@ -135,31 +125,36 @@ class Work:
         return self._plan.lane if self._ticket is None else ("parked", self._plan.lane)
 
     async def __call__(self, lane: Lane) -> None:
-        """Bring the record to its final outcome, or to the parked topic, and that into the journal."""
+        """Bring the record to its final outcome, or to the parked topic, and that into the journal.
+
+        Raises:
+            LetGoError: the partition was given up while the record waited.
+        """
         for tries in itertools.count(1):
             try:
                 entry = await self._entry(lane)
+            except LetGoError:
+                raise
             except Exception as error:  # noqa: BLE001 - as above; nothing is lost by waiting
                 await self._wait_after(error, tries)
             else:
-                if entry is not None:
-                    self._held.journal.add(entry)
+                self._held.journal.add(entry)
                 return
 
-    async def _entry(self, lane: Lane) -> Entry | None:
-        """Return what the record leaves behind; None: it is left to whoever is next."""
+    async def _entry(self, lane: Lane) -> Entry:
+        """Return what the record leaves behind."""
         pipeline, offset = self._workshop.pipeline, self._delivery.offset
         if self._plan is None:
             self._plan, self._ticket = self._workshop.plan(self._delivery)
         plan, ticket = self._plan, self._ticket
         key = plan.key
-        if ticket is not None and not await self._is_time(ticket):
-            return None
+        if ticket is not None:
+            await self._until_its_time(ticket)
         order, first = self._held.order, plan.delivery.offset
         former = _FRESH if ticket is None else ticket.former
         if key is not None and order.is_behind(key, first):
             return self._park(plan, key, _behind(former))
-        decision = await pipeline.decide(plan, lane, crowded=self._held.crowded, former=former)
+        decision = await pipeline.decide(plan, lane, place=self._held.place, former=former)
         if isinstance(decision, Park):
             assert key is not None  # noqa: S101 - only an event waits
             return self._park(plan, key, decision)
@@ -185,23 +180,20 @@ class Work:
             self._held.order.decided(self._ticket.key, plan.delivery.offset)
         return entry
 
-    async def _is_time(self, ticket: Ticket) -> bool:
-        clock, closing = self._workshop.clock, self._workshop.closing
-        waiter = Waiter()
+    async def _until_its_time(self, ticket: Ticket) -> None:
+        clock = self._workshop.clock
         # No relay writes a later time than that; somebody else's would hold the partition up.
         latest = clock.now() + round(self._workshop.relay.park_maximum * 1e9)
         not_before = min(ticket.not_before, latest)
         while (left := (not_before - clock.now()) / 1e9) > 0:
-            if closing.is_set():
-                return False
-            await waiter.wait(clock, left, closing)
-        return True
+            await self._held.place.pause(clock, left)
 
     async def _wait_after(self, error: Exception, tries: int) -> None:
         workshop, relay = self._workshop, self._workshop.relay
         workshop.observer.crashed(error, self._delivery.position)
-        await workshop.clock.sleep(
-            workshop.wait_after(tries, initial=relay.retry_initial, maximum=relay.retry_maximum)
+        await self._held.place.pause(
+            workshop.clock,
+            workshop.wait_after(tries, initial=relay.retry_initial, maximum=relay.retry_maximum),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from completion_relay.lanes import Lane, Lanes, Work
+from completion_relay.place import LetGoError
 
 PLENTY = 10.0
 """Seconds that no test needs."""
@@ -91,6 +92,25 @@ async def test_what_is_late_is_cancelled_and_what_was_behind_it_is_not_begun() -
         assert not await lanes.drain(0.0)
     assert sorted(done) == ["cancelled", "in time"]
     assert len(lanes) == 0
+
+
+async def test_what_is_behind_one_that_was_let_go_is_not_begun_and_the_drain_says_so() -> None:
+    lanes, gate, done = Lanes(), asyncio.Event(), list[str]()
+
+    async def let_go(_: Lane) -> None:
+        await gate.wait()
+        raise LetGoError
+
+    lanes.submit("a", note(done, "before it"))
+    lanes.submit("a", let_go)
+    lanes.submit("a", note(done, "behind it"))
+    lanes.submit("b", note_after(gate, done, "in another lane"))
+    gate.set()
+    assert not await lanes.drain(PLENTY)
+    assert done == ["before it", "in another lane"]
+    lanes.submit("a", note(done, "delivered again"))
+    assert await lanes.drain(PLENTY)
+    assert done[2:] == ["delivered again"]
 
 
 async def test_a_lane_goes_away_when_it_is_empty() -> None:

@@ -3,136 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Iterable
 from itertools import repeat
 
 import pytest
-from tests.unit.relay.fakes import NOW, OK, PATIENCE, ManualClock, Script
+from tests.unit.relay.fakes import NOW, OK, PATIENCE
+from tests.unit.relay.ways import (
+    BY_IDS,
+    DENIED,
+    NOT_FOUND,
+    STARTED,
+    THROTTLED,
+    UNAVAILABLE,
+    Ways,
+    mark,
+    ways,
+)
 
-from completion_relay.bell import Bell
-from completion_relay.decide import decide
-from completion_relay.decision import Decision, Former, Park
-from completion_relay.evidence import Decided, Finding, Pending, Undetermined
-from completion_relay.identity import RecordMark
+from completion_relay.decision import Former, Park
+from completion_relay.evidence import Decided, Finding, Undetermined
 from completion_relay.verdict import Answer, Sign, Status
 from completion_schemas.dispositions import DeadLetterReason, Disposition
-from completion_schemas.events import (
-    ActivityReference,
-    Completed,
-    CompletionEvent,
-    UnixNanos,
-)
+from completion_schemas.events import UnixNanos
 
-PLENTY = 10.0
-"""Seconds that no test needs."""
-UNAVAILABLE = Answer(Status.UNAVAILABLE, "shard unavailable, please backoff and retry")
-THROTTLED = Answer(
-    Status.RESOURCE_EXHAUSTED, "too many", frozenset({"ResourceExhaustedFailure"}), "RPS_LIMIT"
-)
-DENIED = Answer(Status.PERMISSION_DENIED, "Request unauthorized.")
-NOT_FOUND = Answer(Status.NOT_FOUND, "workflow execution already completed")
-STARTED = Pending(attempt=1, is_started=True)
 LONG = PATIENCE.retry_maximum
 """Seconds: no backoff is longer."""
-
-
-def event(number: int = 0) -> CompletionEvent:
-    return CompletionEvent(
-        event_id=f"e-{number}",
-        occurred_at=UnixNanos(NOW - 10**9),
-        activity=ActivityReference(
-            task_token=base64.b64encode(b"no token that can be read").decode(),
-            workflow_id="w",
-            run_id="r",
-            activity_id="a",
-        ),
-        outcome=Completed(),
-    )
-
-
-def mark(number: int = 0) -> RecordMark:
-    return RecordMark(f"e-{number}", "completions", 3, number)
-
-
-class Ways:
-    """Events on their way in one partition."""
-
-    def __init__(
-        self,
-        answers: Iterable[Answer],
-        *,
-        findings: Iterable[Finding | Answer] = (),
-        probes: Iterable[Answer] = (),
-    ) -> None:
-        self.clock = ManualClock()
-        self.script = Script(answers, findings=findings, namespaces=probes, clock=self.clock)
-        self.crowded = Bell()
-        self.tasks: list[asyncio.Task[Decision | Park]] = []
-
-    def go(self, number: int = 0, former: Former | None = None) -> asyncio.Task[Decision | Park]:
-        going = decide(
-            self.script.means,
-            event(number),
-            "orders",
-            mark(number),
-            crowded=self.crowded,
-            former=former or Former(),
-        )
-        self.tasks.append(asyncio.create_task(going))
-        return self.tasks[-1]
-
-    async def waits(self, number: int = 0, former: Former | None = None) -> None:
-        """Let an event go that comes to wait."""
-        before = len(self.clock.pending)
-        self.go(number, former)
-        await self.clock.until_pending(before + 1)
-
-    def let_all_come_through(self) -> None:
-        self.script.sends.answers = repeat(OK)
-
-    async def outage(self) -> None:
-        """Have three events fail, and the probe as well: two wait by a timer, the last at the gate."""
-        for number in range(3):
-            self.go(number)
-        await self.clock.until_pending(4)  # and one that tells when the namespace is sick for long
-        assert self.script.means.gate.is_away
-
-    @property
-    def calls(self) -> int:
-        return len(self.script.sends.calls)
-
-    async def result(self, number: int = 0) -> Decision | Park:
-        return await asyncio.wait_for(self.tasks[number], PLENTY)
-
-    async def parked(self, number: int = 0) -> Park:
-        park = await self.result(number)
-        assert isinstance(park, Park)
-        return park
-
-    async def decided(self, number: int = 0) -> Decision:
-        decision = await self.result(number)
-        assert isinstance(decision, Decision)
-        return decision
-
-
-@contextlib.asynccontextmanager
-async def ways(
-    answers: Iterable[Answer],
-    *,
-    findings: Iterable[Finding | Answer] = (),
-    probes: Iterable[Answer] = (),
-) -> AsyncIterator[Ways]:
-    there = Ways(answers, findings=findings, probes=probes)
-    try:
-        yield there
-    finally:
-        there.script.means.gate.close()
-        for task in there.tasks:
-            task.cancel()
-        await asyncio.gather(*there.tasks, return_exceptions=True)
 
 
 async def test_an_event_that_is_refused_waits_here_while_there_is_room() -> None:
@@ -148,7 +43,7 @@ async def test_a_waiting_event_gives_in_the_moment_its_partition_is_crowded() ->
     async with ways(repeat(UNAVAILABLE)) as there:
         await there.waits(former=Former(tries=20))
         there.clock.advance(2.0)
-        there.crowded.set()
+        there.place.crowded.set()
         park = await there.parked()
         assert park == Park(
             reason="UNAVAILABLE: shard unavailable, please backoff and retry",
@@ -161,7 +56,7 @@ async def test_a_waiting_event_gives_in_the_moment_its_partition_is_crowded() ->
 async def test_a_call_that_fails_once_is_no_reason_to_park_although_it_is_crowded() -> None:
     """With a backlog every window is full, always."""
     async with ways([UNAVAILABLE, OK]) as there:
-        there.crowded.set()
+        there.place.crowded.set()
         await there.waits()
         there.clock.advance(0.1)
         assert (await there.decided()).disposition is Disposition.APPLIED
@@ -169,7 +64,7 @@ async def test_a_call_that_fails_once_is_no_reason_to_park_although_it_is_crowde
 
 async def test_in_a_crowd_an_event_gives_in_after_a_second_of_trouble() -> None:
     async with ways(repeat(UNAVAILABLE)) as there:
-        there.crowded.set()
+        there.place.crowded.set()
         await there.waits(former=Former(tries=20))
         assert there.clock.pending == [1.0]
         there.clock.advance(1.0)
@@ -197,7 +92,7 @@ async def test_what_a_parked_record_brings_along_counts() -> None:
         first = UnixNanos(NOW - 10**12)
         await there.waits(former=Former(tries=7, first_failed_at=first))
         there.clock.advance(2.0)
-        there.crowded.set()
+        there.place.crowded.set()
         park = await there.parked()
         assert (park.tries, park.first_failed_at) == (8, first)
 
@@ -207,7 +102,7 @@ async def test_an_event_waits_for_a_halted_namespace_and_gives_in_when_crowded()
         await there.waits()
         await there.clock.until_pending(2)  # its own patience, and the namespace's next trial
         there.clock.advance(0.01)
-        there.crowded.set()
+        there.place.crowded.set()
         await there.clock.until_pending(2)
         there.clock.advance(2.0)
         park = await there.parked()
@@ -231,7 +126,7 @@ async def test_who_may_not_give_in_while_the_cluster_is_in_doubt_does_when_it_is
         await there.waits(1)
         for _ in range(10):
             bulkhead.refused_all("denied", started=there.clock.monotonic())
-        there.crowded.set()
+        there.place.crowded.set()
         for number in range(3):
             gate.noted(mark(10 + number), Sign.FAILING)
         await there.clock.until_pending(4)  # two patiences, the next trial, the probe
@@ -249,7 +144,7 @@ async def test_nobody_gives_in_where_nobody_would_gain() -> None:
     async with ways(repeat(DENIED)) as there:
         billing = there.script.means.bulkheads["billing"]
         billing.refused_all("denied", started=0.0)
-        there.crowded.set()
+        there.place.crowded.set()
         there.go()
         for _ in range(20):
             await there.clock.until_pending(1)
@@ -262,7 +157,7 @@ async def test_nobody_gives_in_where_nobody_would_gain() -> None:
 async def test_nobody_gives_in_while_the_cluster_is_away() -> None:
     async with ways(repeat(UNAVAILABLE), probes=repeat(UNAVAILABLE)) as there:
         await there.outage()
-        there.crowded.set()
+        there.place.crowded.set()
         await there.clock.until_pending(1)  # the probe's: whoever waited waits for the gate now
         there.clock.advance(LONG)
         await there.clock.until_pending(1)
@@ -275,7 +170,7 @@ async def test_an_event_of_a_cluster_that_is_away_gives_in_where_another_cluster
     async with ways(repeat(UNAVAILABLE), probes=repeat(UNAVAILABLE)) as there:
         there.script.means.bulkheads.neighbours.add(lambda: True)
         await there.outage()
-        there.crowded.set()
+        there.place.crowded.set()
         await there.clock.until_pending(4)
         there.clock.advance(LONG)
         assert (await there.parked(2)).reason == "the cluster is away"
@@ -418,7 +313,7 @@ async def test_the_refusals_before_an_outage_are_the_outages() -> None:
         there.clock.advance(0.1)  # the second probe's time
         await there.clock.until_pending(3)
         there.clock.advance(2.0)
-        there.crowded.set()
+        there.place.crowded.set()
         park = await there.parked()
         assert park.first_failed_at is not None
         assert park.first_failed_at > NOW
@@ -438,21 +333,10 @@ async def test_a_look_waits_for_the_cluster_too() -> None:
 
 
 async def test_by_ids_a_halted_namespace_is_looked_into_by_one_event_at_a_time() -> None:
-    by_ids = ActivityReference(workflow_id="w", run_id="r", activity_id="a")
     async with ways([OK] * 5, findings=[DENIED, DENIED, *repeat(STARTED, 10)]) as there:
         means = there.script.means
-        there.tasks += [
-            asyncio.create_task(
-                decide(
-                    means,
-                    dataclasses.replace(event(number), activity=by_ids),
-                    "orders",
-                    mark(number),
-                    crowded=there.crowded,
-                )
-            )
-            for number in range(5)
-        ]
+        for number in range(5):
+            there.go(number, activity=BY_IDS)
         means.bulkheads["orders"].refused_all("denied", started=0.0)
         means.gate.noted("other", Sign.HALTED)
         looks = []

@@ -21,9 +21,10 @@ from completion_relay.ledger import PartitionLedger
 from completion_relay.observe import Observer
 from completion_relay.parking import PREFIX, Order, parked_record, read_ticket
 from completion_relay.pipeline import Pipeline
+from completion_relay.place import Place
 from completion_relay.route import Routes
 from completion_relay.settings import RelaySettings, SkipSettings, TopicSettings
-from completion_relay.verdict import Answer
+from completion_relay.verdict import Answer, Status
 from completion_relay.work import Work, Workshop
 from completion_schemas.audit import AuditRecord, decode_audit
 from completion_schemas.cloudevents import encode_record
@@ -36,6 +37,7 @@ PLENTY = 10.0
 TOPICS = TopicSettings()
 RELAY = RelaySettings(park_initial=4.0, park_maximum=60.0)
 PARTITION = 3
+UNAVAILABLE = Answer(Status.UNAVAILABLE, "shard unavailable, please backoff and retry")
 HALTED = Park(reason="halted", tries=2, first_failed_at=None, status=None)
 
 
@@ -81,18 +83,21 @@ class Bench:
         self.journals = Journals()
         self.order = Order()
         self.lanes = Lanes()
+        self.places: list[Place] = []
 
     @property
     def entries(self) -> list[Entry]:
         return self.journals.entries
 
     def held(self, topic: str) -> Assigned:
-        return Assigned(
+        held = Assigned(
             TopicPartition(topic, PARTITION),
             PartitionLedger(epoch=1, window=10, begin=0),
             cast("Journal", self.journals),
             self.order,
         )
+        self.places.append(held.place)
+        return held
 
     def receive(self, delivery: Delivery) -> Work:
         work = self.workshop.work_for(delivery, self.held(delivery.topic))
@@ -101,6 +106,12 @@ class Bench:
 
     async def done(self) -> None:
         assert await self.lanes.drain(PLENTY)
+
+    async def given_up(self) -> bool:
+        """Give the partitions up; True if nothing of what was begun is left undecided."""
+        for place in self.places:
+            place.closing.set()
+        return await self.lanes.drain(PLENTY)
 
     def key(self, event: CompletionEvent) -> str:
         key = self.pipeline.plan(fresh(event, 0)).key
@@ -182,22 +193,51 @@ async def test_a_parked_event_that_waits_is_let_go_when_the_partitions_are_given
     bench = Bench()
     bench.receive(parked(bench, event(), first=7, at=40))
     await bench.clock.until_pending(1)
-    bench.workshop.close()
-    await bench.done()
+    assert not await bench.given_up()
     assert bench.entries == []
     assert bench.clock.pending == []
 
 
-async def test_no_later_event_goes_ahead_of_one_that_was_let_go() -> None:
+async def test_no_later_event_goes_ahead_of_a_parked_one_that_was_let_go() -> None:
     """Its own time has come, and it is next in the lane."""
     bench = Bench()
     bench.receive(parked(bench, event("e-1"), first=7, at=40, seconds=50.0))
     bench.receive(parked(bench, event("e-2"), first=8, at=41, seconds=0.0))
     await bench.clock.until_pending(1)
-    bench.workshop.close()
-    await bench.done()
+    assert not await bench.given_up()
     assert bench.script.sends.calls == []
-    assert [topics_of(entry) for entry in bench.entries] == [[TOPICS.parked]]
+    assert bench.entries == []
+
+
+async def test_no_later_event_goes_ahead_of_one_that_was_let_go_after_a_refusal() -> None:
+    """It is left undecided as well: both are delivered again, in their order."""
+    bench = Bench([UNAVAILABLE, OK])
+    bench.receive(fresh(event("e-1"), 7))
+    bench.receive(fresh(event("e-2"), 8))
+    await bench.clock.until_pending(1)
+    assert not await bench.given_up()
+    assert len(bench.script.sends.calls) == 1
+    assert bench.entries == []
+    assert bench.clock.pending == []
+
+
+async def test_what_waits_out_a_defect_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench([OK])
+    fails_once(bench.pipeline, "decide", monkeypatch)
+    bench.receive(fresh(event("e-1"), 1))
+    await bench.clock.until_pending(1)
+    assert not await bench.given_up()
+    assert bench.entries == []
+    assert bench.clock.pending == []
+
+
+async def test_what_waits_for_nothing_is_decided_while_its_partition_is_given_up() -> None:
+    """With all that is behind it in its lane."""
+    bench = Bench([OK, OK])
+    bench.receive(fresh(event("e-1"), 7))
+    bench.receive(fresh(event("e-2"), 8))
+    assert await bench.given_up()
+    assert [entry.offset for entry in bench.entries] == [7, 8]
 
 
 async def test_a_time_that_no_relay_writes_holds_nobody_up_for_longer_than_one_would() -> None:
@@ -205,8 +245,7 @@ async def test_a_time_that_no_relay_writes_holds_nobody_up_for_longer_than_one_w
     bench.receive(parked(bench, event(), first=7, at=40, seconds=200 * 365 * 86_400.0))
     await bench.clock.until_pending(1)
     assert bench.clock.pending == [RELAY.park_maximum]
-    bench.workshop.close()
-    await bench.done()
+    assert not await bench.given_up()
 
 
 async def test_a_later_event_follows_a_parked_one_of_its_activity() -> None:
@@ -228,8 +267,7 @@ async def test_a_later_event_does_not_wait_in_the_window_for_a_parked_one() -> N
     bench.receive(fresh(event("e-2"), 8))
     await bench.journals.until(1)
     assert topics_of(bench.entries[0]) == [TOPICS.parked]
-    bench.workshop.close()
-    await bench.done()
+    assert not await bench.given_up()
 
 
 async def test_an_event_of_another_activity_does_not_follow() -> None:
@@ -253,8 +291,7 @@ async def test_a_parked_event_that_another_member_parked_is_not_overtaken() -> N
     bench = Bench()
     bench.receive(parked(bench, event("e-1"), first=7, at=40, seconds=50.0))
     assert bench.order.is_behind(bench.key(event()), 8)
-    bench.workshop.close()
-    await bench.done()
+    assert not await bench.given_up()
 
 
 async def test_when_a_parked_event_is_decided_later_ones_go_on() -> None:

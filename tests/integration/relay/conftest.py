@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator
 
 import pytest
 from aiokafka.structs import TopicPartition
 from temporalio.client import Client
+from tests.chaos.proxy import Link
 from tests.integration.relay.members import Members
-from tests.integration.relay.waiting import Scene
+from tests.integration.relay.waiting import Far, Scene
 from tests.support import Topics
 
 from completion_relay.consumer import Consumer
@@ -22,6 +24,12 @@ async def scene(
     scene = Scene(client, kafka_address, temporal_address, topics, task_queue)
     async with scene.worker():
         yield scene
+
+
+@pytest.fixture
+async def far(scene: Scene) -> AsyncIterator[Far]:
+    async with Link(int(scene.temporal.rpartition(":")[2])) as link:
+        yield Far(dataclasses.replace(scene, temporal=link.address), link)
 
 
 @pytest.fixture

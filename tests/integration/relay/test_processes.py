@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import json
 import os
 import signal
@@ -20,11 +19,10 @@ from tests.integration.relay.process import (
     samples,
     topic_settings,
 )
-from tests.integration.relay.waiting import Scene, completed, event
+from tests.integration.relay.waiting import Far, Scene, completed, event
 from tests.support import committed_offsets, eventually
 
 from completion_schemas.dispositions import Disposition
-from completion_schemas.events import ActivityReference
 
 EVENTS = "completion_relay_events_total"
 UP = "completion_relay_process_up"
@@ -104,17 +102,6 @@ async def test_a_childs_log_lines_are_json_with_its_relay_id(scene: Scene) -> No
     assert process.errors() == []
 
 
-async def held_event(scene: Scene) -> tuple[Scene, str]:
-    """Emit an event that stays under way until the returned scene has a worker; and its workflow."""
-    later = dataclasses.replace(scene, task_queue=f"{scene.task_queue}-later")
-    handle = await later.start(activity_id="approval")
-    reference = ActivityReference(
-        workflow_id=handle.id, run_id=handle.result_run_id or "", activity_id="approval"
-    )
-    await scene.emit(event(reference, completed()))
-    return later, handle.id
-
-
 async def one_under_way(process: Process) -> None:
     async def under_way() -> bool:
         http = process.http
@@ -137,28 +124,26 @@ def both_drained(process: Process) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_drains_every_process_and_exits_0(
-    scene: Scene, number: signal.Signals
-) -> None:
-    async with two(scene) as process:
+async def test_a_signal_drains_every_process_and_exits_0(far: Far, number: signal.Signals) -> None:
+    async with two(far.scene) as process:
         await process.ready()
-        later, workflow_id = await held_event(scene)
+        ((handle, _),) = await far.under_way(1)
         await one_under_way(process)
         process.process.send_signal(number)
         await both_drain(process)
-        async with later.worker():
-            assert await process.ended() == 0
-            await scene.client.get_workflow_handle(workflow_id).result()
+        far.link.mend()
+        assert await process.ended() == 0
+        await handle.result()
         await process.silent()
     assert both_drained(process)
-    assert [record.disposition for record in await scene.audit()] == [Disposition.APPLIED]
+    assert [record.disposition for record in await far.scene.audit()] == [Disposition.APPLIED]
     assert process.errors() == []
 
 
-async def test_a_second_signal_ends_every_process_at_once(scene: Scene) -> None:
-    async with two(scene) as process:
+async def test_a_second_signal_ends_every_process_at_once(far: Far) -> None:
+    async with two(far.scene) as process:
         await process.ready()
-        _, workflow_id = await held_event(scene)
+        await far.under_way(1)
         await one_under_way(process)
         process.process.send_signal(signal.SIGTERM)
         await both_drain(process)
@@ -167,26 +152,23 @@ async def test_a_second_signal_ends_every_process_at_once(scene: Scene) -> None:
         process.process.send_signal(signal.SIGTERM)
         assert await process.ended() == 128 + signal.SIGTERM
         await process.silent()
-        await scene.client.get_workflow_handle(workflow_id).terminate()
     assert len([line for line in process.logs if line["event"] == "drained"]) == 1
 
 
-async def test_a_supervisor_that_is_killed_leaves_no_process_and_nothing_undone(
-    scene: Scene,
-) -> None:
+async def test_a_supervisor_that_is_killed_leaves_no_process_and_nothing_undone(far: Far) -> None:
     """What was under way is decided: the children drain when the pipe closes."""
-    async with two(scene) as process:
+    async with two(far.scene) as process:
         await process.ready()
-        later, workflow_id = await held_event(scene)
+        ((handle, _),) = await far.under_way(1)
         await one_under_way(process)
         process.process.kill()
         await both_drain(process)
-        async with later.worker():
-            await scene.client.get_workflow_handle(workflow_id).result()
-            await process.silent()
+        far.link.mend()
+        await handle.result()
+        await process.silent()
         assert await process.ended() == -signal.SIGKILL
     assert both_drained(process)
-    assert [record.disposition for record in await scene.audit()] == [Disposition.APPLIED]
+    assert [record.disposition for record in await far.scene.audit()] == [Disposition.APPLIED]
 
 
 async def test_a_missing_topic_is_one_clear_line_and_exit_2(scene: Scene) -> None:
@@ -209,7 +191,7 @@ async def test_a_session_timeout_that_the_broker_refuses_is_one_clear_line_and_e
 
 
 async def test_processes_that_drain_commit_what_they_decided(
-    scene: Scene, request: pytest.FixtureRequest
+    far: Far, request: pytest.FixtureRequest
 ) -> None:
     """The one that had nothing to do leaves the group while the other still decides."""
     if request.config.getoption("kafka") == "embedded":
@@ -217,16 +199,16 @@ async def test_processes_that_drain_commit_what_they_decided(
             "noida-db 0.2.3 refuses a commit while the group is rebalancing, which Kafka takes, "
             "and throws the member out: needs --kafka apache"
         )
-    async with two(scene) as process:
+    async with two(far.scene) as process:
         await process.ready()
-        later, _ = await held_event(scene)
+        await far.under_way(1)
         await one_under_way(process)
         process.process.send_signal(signal.SIGTERM)
         await both_drain(process)
-        async with later.worker():
-            assert await process.ended() == 0
-    group, topic = f"{scene.topics.completions}.group", scene.topics.completions
-    assert sum((await committed_offsets(scene.kafka, group, topic)).values()) == 1
+        far.link.mend()
+        assert await process.ended() == 0
+    group, topic = f"{far.scene.topics.completions}.group", far.scene.topics.completions
+    assert sum((await committed_offsets(far.scene.kafka, group, topic)).values()) == 1
 
 
 async def test_a_process_that_is_killed_is_replaced_and_nothing_is_lost(

@@ -1,7 +1,8 @@
 """What is committed and when: each promise of `DESIGN.md` about positions, where it could break.
 
 An event is "held" here when it waits, by ids, for the activity of a workflow
-whose task queue has no worker yet: it stays under way until the test starts one.
+whose task queue has no worker yet: it waits until the test starts one. It is
+"under way" when its call waits for Temporal's answer.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import CorruptRecordException
 from aiokafka.structs import ConsumerRecord, RecordMetadata, TopicPartition
 from temporalio.client import WorkflowHandle
+from tests.integration.relay.members import Members
 from tests.integration.relay.process import get, run, topic_settings
-from tests.integration.relay.waiting import Scene, completed, event, relay
+from tests.integration.relay.waiting import Far, Scene, completed, event, relay
 from tests.support import committed_offsets, consume_all, eventually, produce
 
 import completion_relay.membership
@@ -35,6 +37,8 @@ from completion_schemas.events import ActivityReference, CompletionEvent
 
 ONLY_ON_REVOKE_AND_STOP = 60.0
 """A `commit_interval` that no test lives to see."""
+AS_LONG_AS_MAY_BE = 55.0
+"""A `drain_timeout` that just fits the rebalance, seconds."""
 
 
 @pytest.fixture
@@ -103,53 +107,64 @@ def places(records: list[AuditRecord] | list[RecordMetadata]) -> list[tuple[int,
     return sorted((record.partition, record.offset) for record in records)
 
 
-async def test_a_relay_that_stops_decides_and_commits_what_is_under_way(
-    scene: Scene, held: Scene
-) -> None:
-    handle, reference = await held_activity(held)
+async def test_a_relay_that_stops_decides_and_commits_what_is_under_way(far: Far) -> None:
+    scene = far.scene
     async with contextlib.AsyncExitStack() as running:
         settings = scene.settings(relay={"commit_interval": ONLY_ON_REVOKE_AND_STOP})
         http = await running.enter_async_context(relay(settings))
-        at = await scene.emit(event(reference, completed(b'"in time"')))
+        ((handle, at),) = await far.under_way(1)
         await under_way(http, 1)
         stopping = asyncio.create_task(running.aclose())
-        async with held.worker():
-            await stopping
-            assert await committed(scene) == {at.partition: at.offset + 1}
-            (audit,) = await scene.audit()
-            assert audit.disposition is Disposition.APPLIED
-            assert await handle.result() == "in time"
+        far.link.mend()
+        await stopping
+    assert await committed(scene) == {at.partition: at.offset + 1}
+    (audit,) = await scene.audit()
+    assert (audit.disposition, audit.tries) == (Disposition.APPLIED, 1)
+    assert await handle.result() == "done"
+
+
+async def test_a_relay_that_stops_leaves_what_only_waits_to_the_next(
+    scene: Scene, held: Scene
+) -> None:
+    """At once, whatever time it has to drain; and what comes behind it in its lane as well."""
+    handle, reference = await held_activity(held)
+    settings = scene.settings(relay={"drain_timeout": AS_LONG_AS_MAY_BE, "early_timeout": 600.0})
+    async with contextlib.AsyncExitStack() as running:
+        http = await running.enter_async_context(relay(settings))
+        first = await emit_to(scene, 0, event(reference, completed(b'"the first"')))
+        second = await emit_to(scene, 0, event(reference, completed(b'"the second"')))
+        await under_way(http, 1)
+        async with asyncio.timeout(AS_LONG_AS_MAY_BE / 2):
+            await running.aclose()
+    assert await committed(scene) == {}
+    assert await scene.audit() == []
+    async with held.worker(), relay(settings):
+        assert await handle.result() == "the first"
+        dispositions = [(await scene.decided(at)).disposition for at in (first, second)]
+    assert dispositions == [Disposition.APPLIED, Disposition.CONFLICT]
 
 
 async def test_partitions_that_are_asked_back_are_given_up_decided_and_committed(
-    scene: Scene, held: Scene, monkeypatch: pytest.MonkeyPatch
+    far: Far, members: Members
 ) -> None:
     """White-box: the listener is called as aiokafka calls it. With a true rebalance see below."""
-    members: list[tuple[Consumer, set[TopicPartition]]] = []
-    original = Consumer.on_partitions_assigned
-
-    async def spy(self: Consumer, assigned: set[TopicPartition]) -> None:
-        members.append((self, assigned))
-        await original(self, assigned)
-
-    monkeypatch.setattr(Consumer, "on_partitions_assigned", spy)
-    activities = [await held_activity(held) for _ in range(3)]
+    scene = far.scene
     settings = scene.settings(relay={"commit_interval": ONLY_ON_REVOKE_AND_STOP})
     async with relay(settings) as http:
-        positions = [await scene.emit(event(reference, completed())) for _, reference in activities]
+        positions = [at for _, at in await far.under_way(3)]
         await under_way(http, len(positions))
-        consumer, assigned = members[-1]
+        consumer, assigned = members.assignments[-1]
         revoked = asyncio.create_task(consumer.on_partitions_revoked(assigned))
-        async with held.worker():
-            await revoked
-            assert await committed(scene) == after(positions)
-            audit = await scene.audit()
+        far.link.mend()
+        await revoked
+        assert await committed(scene) == after(positions)
+        audit = await scene.audit()
     assert places(audit) == places(positions)
-    assert {record.disposition for record in audit} == {Disposition.APPLIED}
+    assert {(record.disposition, record.tries) for record in audit} == {(Disposition.APPLIED, 1)}
 
 
 async def test_a_relay_that_joins_makes_the_other_decide_and_commit_what_is_under_way(
-    scene: Scene, held: Scene, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    scene: Scene, far: Far, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     """The spy only tells when the first relay is asked for its partitions."""
     if request.config.getoption("kafka") == "embedded":
@@ -166,25 +181,27 @@ async def test_a_relay_that_joins_makes_the_other_decide_and_commit_what_is_unde
         await original(self, revoked)
 
     monkeypatch.setattr(Consumer, "on_partitions_revoked", spy)
-    settings = scene.settings(
+    sections: dict[str, dict[str, Any]] = {
         # The shortest that Kafka takes (group.min.session.timeout.ms): a third of it is how
         # long it takes a member to hear of a rebalance.
-        kafka={"session_timeout_ms": 6_000},
-        relay={"commit_interval": ONLY_ON_REVOKE_AND_STOP},
-    )
-    activities = [await held_activity(held) for _ in range(4)]
+        "kafka": {"session_timeout_ms": 6_000},
+        "relay": {"commit_interval": ONLY_ON_REVOKE_AND_STOP},
+        "temporal": {"rpc_timeout": 60.0},  # the calls last until then
+    }
     async with contextlib.AsyncExitStack() as running:
-        http = await running.enter_async_context(relay(settings))
-        positions = [await scene.emit(event(reference, completed())) for _, reference in activities]
+        http = await running.enter_async_context(relay(far.scene.settings(**sections)))
+        positions = [at for _, at in await far.under_way(4)]
         await under_way(http, len(positions))
-        joining = asyncio.create_task(running.enter_async_context(relay(settings)))
+        joining = asyncio.create_task(
+            running.enter_async_context(relay(scene.settings(**sections)))
+        )
         await asyncio.wait_for(revoking.wait(), 30)
-        async with held.worker():
-            await joining
-            assert await committed(scene) == after(positions)
-            handle, reference = await scene.waiting()
-            positions.append(await scene.emit(event(reference, completed())))
-            await handle.result()  # its audit record gathers until the stop
+        far.link.mend()
+        await joining
+        assert await committed(scene) == after(positions)
+        handle, reference = await scene.waiting()
+        positions.append(await scene.emit(event(reference, completed())))
+        await handle.result()  # its audit record gathers until the stop
     assert await committed(scene) == after(positions)
     audit = await scene.audit()
     assert places(audit) == places(positions)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import json
 import signal
 import socket
@@ -21,6 +20,7 @@ from temporalio.client import Client, WorkflowHandle
 from tests.integration.relay.process import DEBUG, get, run, topic_settings
 from tests.integration.relay.test_outages import frozen
 from tests.integration.relay.waiting import (
+    Far,
     Scene,
     completed,
     event,
@@ -36,18 +36,14 @@ from completion_schemas.events import ActivityReference, unix_nanos
 from completion_schemas.tokens import token_preview
 
 
-async def test_sigterm_drains_commits_and_exits_0(scene: Scene) -> None:
-    """The event that is under way waits for its activity; it is decided before the end."""
+async def test_sigterm_drains_commits_and_exits_0(far: Far) -> None:
+    """The event that is under way waits for Temporal's answer; it is decided before the end."""
+    scene = far.scene
     arguments = ["--kafka", scene.kafka, "--temporal", scene.temporal, "--http", "127.0.0.1:0"]
     group = f"{scene.topics.completions}.group"
-    later = dataclasses.replace(scene, task_queue=f"{scene.task_queue}-later")
-    handle = await later.start(activity_id="approval")
-    reference = ActivityReference(
-        workflow_id=handle.id, run_id=handle.result_run_id or "", activity_id="approval"
-    )
     async with run(*arguments, environment=topic_settings(scene.topics) | DEBUG) as process:
         await process.ready()
-        at = await scene.emit(event(reference, completed()))
+        ((handle, at),) = await far.under_way(1)
 
         async def under_way() -> bool:
             metrics = process.readyz.replace("/readyz", "/metrics")
@@ -56,9 +52,9 @@ async def test_sigterm_drains_commits_and_exits_0(scene: Scene) -> None:
         await eventually(under_way, what="an event under way")
         process.process.send_signal(signal.SIGTERM)
         await process.logged("draining")
-        async with later.worker():
-            assert await process.ended() == 0
-            await handle.result()
+        far.link.mend()
+        assert await process.ended() == 0
+        await handle.result()
     assert await committed_offsets(scene.kafka, group, scene.topics.completions) == {
         at.partition: at.offset + 1
     }

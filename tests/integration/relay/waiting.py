@@ -16,6 +16,7 @@ from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
+from tests.chaos.proxy import Link
 from tests.integration.relay.caller import Caller, Wait
 from tests.support import Topics, consume_all, eventually, produce
 
@@ -148,6 +149,23 @@ class Scene:
             return None
 
         return await eventually(found, timeout=30, what=f"an audit record for {at}")
+
+
+@dataclass
+class Far:
+    """A scene whose relays reach Temporal over a link: while it is stalled, a call stays under way."""
+
+    scene: Scene
+    link: Link
+
+    async def under_way(self, count: int) -> list[tuple[WorkflowHandle[Any, Any], RecordMetadata]]:
+        """Emit so many events; return each caller, and where its event is, with the link stalled."""
+        waiting = [await self.scene.waiting() for _ in range(count)]
+        self.link.stall()
+        return [
+            (handle, await self.scene.emit(event(reference, completed())))
+            for handle, reference in waiting
+        ]
 
 
 @contextlib.asynccontextmanager

@@ -18,6 +18,9 @@ class Entry:
     """What to write, with the topic of each."""
     on_durable: Callable[[], None]
     """Called once it is durable."""
+    again: Callable[[], None] | None = None
+    """Has what led to it done again, and whatever comes of that added in its place: for a record that
+    is not decided, and leaves behind only that it waits. None: it stays as it is."""
 
     @property
     def size(self) -> int:

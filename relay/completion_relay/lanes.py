@@ -20,9 +20,11 @@ Work = Callable[["Lane"], Awaitable[None]]
 class Lane:
     """What waits behind the work that is under way."""
 
-    __slots__ = ("_waiting", "is_begun")
+    __slots__ = ("_key", "_lanes", "_waiting", "is_begun")
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, lanes: Lanes, key: Hashable, work: Work) -> None:
+        self._lanes = lanes
+        self._key = key
         self._waiting = deque([work])
         self.is_begun = False
         """Whether the event loop has come to it."""
@@ -34,6 +36,10 @@ class Lane:
     def append(self, work: Work) -> None:
         """Add work to the end."""
         self._waiting.append(work)
+
+    def again(self, work: Work) -> None:
+        """Have work done once more, in a new lane of the same key where this one has ended."""
+        self._lanes.submit(self._key, work)
 
     async def work_off(self) -> None:
         """Do one after the other until nothing waits.
@@ -71,7 +77,7 @@ class Lanes:
         if lane is not None:
             lane.append(work)
             return False
-        lane = self._lanes[key] = Lane(work)
+        lane = self._lanes[key] = Lane(self, key, work)
         task = asyncio.create_task(self._work_off(key, lane))
         self._tasks.add(task)
         task.add_done_callback(partial(self._ended, key, lane))

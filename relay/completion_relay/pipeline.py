@@ -9,7 +9,7 @@ that durable, together with the offset (invariant 1).
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping, Sized
+from collections.abc import Callable, Hashable, Mapping, Sized
 from dataclasses import dataclass
 from functools import partial
 
@@ -161,9 +161,7 @@ class Pipeline:
         self._deciding += 1
         try:
             return (
-                plan.decision
-                or self._overtaken(plan, lane)
-                or await self._ask(plan, place, former)
+                plan.decision or self._overtaken(plan, lane) or await self._ask(plan, place, former)
             )
         finally:
             self._deciding -= 1
@@ -185,9 +183,7 @@ class Pipeline:
         assert plan.event is not None  # noqa: S101 - a plan without an event has a decision
         mark = plan.delivery.mark(plan.event.event_id)
         means = self._means[plan.cluster]
-        decision = await decide(
-            means, plan.event, plan.namespace, mark, place=place, former=former
-        )
+        decision = await decide(means, plan.event, plan.namespace, mark, place=place, former=former)
         if isinstance(decision, Park):
             return decision
         if plan.event.activity.task_token and _ends(plan.event, decision):
@@ -228,7 +224,16 @@ class Pipeline:
         records.append((self._topics.audit, to_kafka(audit, trace)))
         return Entry(offset, tuple(records), partial(self._observer.decided, audit))
 
-    def parked(self, plan: Plan, park: Park, *, offset: int, times: int, after: float) -> Entry:
+    def parked(
+        self,
+        plan: Plan,
+        park: Park,
+        *,
+        offset: int,
+        times: int,
+        after: float,
+        again: Callable[[], None],
+    ) -> Entry:
         """Return what is to be written so that a record waits on the parked topic.
 
         Args:
@@ -237,6 +242,7 @@ class Pipeline:
             offset: As above.
             times: How often it has been parked, this time included.
             after: Seconds after which to take it up again.
+            again: Has the record tried again here, while the topic does not take it.
         """
         assert plan.key is not None  # noqa: S101 - only an event waits
         record = parked_record(
@@ -248,7 +254,7 @@ class Pipeline:
             relay_id=self._relay_id,
         )
         told = partial(self._observer.parked, plan.delivery.position, park, times)
-        return Entry(offset, ((self._topics.parked, record),), told)
+        return Entry(offset, ((self._topics.parked, record),), told, again)
 
     def _audit(self, plan: Plan, decision: Decision) -> AuditRecord:
         record = plan.delivery.record

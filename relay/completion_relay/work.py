@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Hashable
+from functools import partial
 
 from completion_relay.assigned import Assigned
 from completion_relay.clock import Clock
@@ -89,7 +90,7 @@ class Workshop:
 class Work:
     """What is to be done for one record; called with its lane."""
 
-    __slots__ = ("_delivery", "_held", "_plan", "_ticket", "_workshop")
+    __slots__ = ("_delivery", "_former", "_held", "_plan", "_ticket", "_workshop")
 
     def __init__(
         self,
@@ -113,6 +114,8 @@ class Work:
         self._held = held
         self._plan = plan
         self._ticket = ticket
+        self._former: Former | None = None
+        """What came of it when it was to be parked and the topic did not take it."""
 
     @property
     def lane(self) -> Hashable:
@@ -151,13 +154,13 @@ class Work:
         if ticket is not None:
             await self._until_its_time(ticket)
         order, first = self._held.order, plan.delivery.offset
-        former = _FRESH if ticket is None else ticket.former
+        former = self._former or (_FRESH if ticket is None else ticket.former)
         if key is not None and order.is_behind(key, first):
-            return self._park(plan, key, _behind(former))
+            return self._park(plan, key, _behind(former), lane)
         decision = await pipeline.decide(plan, lane, place=self._held.place, former=former)
         if isinstance(decision, Park):
             assert key is not None  # noqa: S101 - only an event waits
-            return self._park(plan, key, decision)
+            return self._park(plan, key, decision, lane)
         entry = pipeline.entry(plan, decision, offset=offset)
         if key is not None:
             order.decided(key, first)
@@ -166,19 +169,29 @@ class Work:
             order.decided(ticket.key, first)
         return entry
 
-    def _park(self, plan: Plan, key: str, park: Park) -> Entry:
+    def _park(self, plan: Plan, key: str, park: Park, lane: Lane) -> Entry:
         workshop = self._workshop
         times = 1 if self._ticket is None else self._ticket.times + 1
         after = workshop.wait_after(
             times, initial=workshop.relay.park_initial, maximum=workshop.relay.park_maximum
         )
         entry = workshop.pipeline.parked(
-            plan, park, offset=self._delivery.offset, times=times, after=after
+            plan,
+            park,
+            offset=self._delivery.offset,
+            times=times,
+            after=after,
+            again=partial(self._again, lane),
         )
+        self._former = Former(tries=park.tries, first_failed_at=park.first_failed_at)
         self._held.order.park(key, plan.delivery.offset)
         if self._ticket is not None and self._ticket.key != key:
             self._held.order.decided(self._ticket.key, plan.delivery.offset)
         return entry
+
+    def _again(self, lane: Lane) -> None:
+        if not self._held.place.closing.is_set():  # else it is left to whoever is next
+            lane.again(self)
 
     async def _until_its_time(self, ticket: Ticket) -> None:
         clock = self._workshop.clock

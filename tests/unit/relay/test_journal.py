@@ -191,6 +191,8 @@ class Stage:
     journal: Journal
     ledger: PartitionLedger
     durable: list[int] = field(default_factory=list)
+    done_again: list[int] = field(default_factory=list)
+    decided_by_now: set[int] = field(default_factory=set)
 
     def add_letter(self, offset: int, size: int) -> None:
         """Add what a dead letter of that size leaves behind."""
@@ -198,6 +200,20 @@ class Stage:
         self.journal.add(
             Entry(offset, (("dlq", letter), ("audit", audit)), lambda: self.durable.append(offset))
         )
+
+    def add_copy(self, offset: int, size: int) -> None:
+        """Add what an event leaves behind that is to be parked; again each time that is undone."""
+
+        def again() -> None:
+            self.done_again.append(offset)
+            if offset in self.decided_by_now:
+                self.add(offset)
+            else:
+                self.add_copy(offset, size)
+
+        record = KafkaRecord(None, bytes(size), ())
+        told = lambda: self.durable.append(offset)  # noqa: E731 - as the others
+        self.journal.add(Entry(offset, (("parked", record),), told, again))
 
     @contextlib.asynccontextmanager
     async def time_flies(self) -> AsyncIterator[None]:
@@ -422,6 +438,47 @@ async def test_what_is_put_aside_is_left_to_whoever_is_next(opened: Opens) -> No
     assert stage.clock.pending == []
     assert kafka.committed == OffsetAndMetadata(10, "")
     assert stage.ledger.undecided == 10
+
+
+async def test_what_its_parked_topic_does_not_take_is_tried_again_until_it_is_decided(
+    opened: Opens,
+) -> None:
+    """It costs one transaction each time, however many there are, and none is settled before."""
+    kafka = Kafka(OffsetAndMetadata(10, ""), largest={"parked": 100})
+    stage = await opened(kafka)
+    for offset in (10, 11, 12):
+        stage.add_copy(offset, 200)
+    async with stage.time_flies():
+        await eventually(lambda: "3 too large for topic parked" in stage.watch.held, what="held")
+        fences = kafka.happened.count("fence")
+        await eventually(lambda: len(stage.done_again) >= 9, what="three rounds")
+        assert kafka.happened.count("fence") <= fences + len(stage.done_again) // 3
+        assert stage.ledger.undecided == 10
+        assert "3 too large" in stage.watch.held
+        stage.decided_by_now |= {10, 12}
+        await eventually(lambda: len(stage.durable) == 2, what="those that are decided")
+        assert "1 too large" in stage.watch.held
+        stage.decided_by_now.add(11)
+        await eventually(lambda: not stage.watch.held, what="nothing held")
+    assert sorted(kafka.topics["audit"]) == [b"10", b"11", b"12"]
+    assert "parked" not in kafka.topics
+    assert kafka.committed == OffsetAndMetadata(13, "")
+    await stage.journal.close(within=PLENTY)
+
+
+async def test_what_is_not_decided_is_parked_once_its_topic_takes_it(opened: Opens) -> None:
+    kafka = Kafka(OffsetAndMetadata(10, ""), largest={"parked": 100})
+    stage = await opened(kafka)
+    for offset in (10, 11, 12):
+        stage.add_copy(offset, 200)
+    async with stage.time_flies():
+        await eventually(lambda: "3 too large" in stage.watch.held, what="three held")
+        kafka.largest.clear()
+        await eventually(lambda: not stage.watch.held, what="nothing held")
+    assert sorted(stage.durable) == [10, 11, 12]
+    assert kafka.topics == {"parked": [bytes(200)] * 3}
+    assert kafka.committed == OffsetAndMetadata(13, "")
+    await stage.journal.close(within=PLENTY)
 
 
 async def test_what_comes_during_a_transaction_is_not_settled_by_it(opened: Opens) -> None:

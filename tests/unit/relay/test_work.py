@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Iterable
+from itertools import repeat
 from typing import Any, cast
 
 import pytest
@@ -330,6 +331,68 @@ async def test_an_event_that_is_parked_again_waits_longer(times: int, longest: f
     assert ticket.times == times + 1
     assert ticket.former.tries == HALTED.tries
     assert longest / 2 <= (ticket.not_before - bench.clock.now()) / 1e9 <= longest
+
+
+async def test_what_could_not_be_parked_is_tried_again_and_its_tries_count() -> None:
+    bench = Bench(repeat(UNAVAILABLE))
+    bench.receive(fresh(event(), 7))
+    await bench.clock.until_pending(1)
+    bench.places[0].crowded.set()
+    bench.clock.advance(1.0)
+    await bench.done()
+    (copy,) = bench.entries
+    assert topics_of(copy) == [TOPICS.parked]
+    bench.script.sends.answers = iter([OK])
+    assert copy.again is not None
+    copy.again()
+    await bench.done()
+    audit = audit_of(bench.entries[1])
+    assert (audit.disposition, audit.tries) == (Disposition.APPLIED, 3)
+    assert bench.entries[1].offset == 7
+    assert bench.entries[1].again is None
+    assert len(bench.order) == 0
+
+
+async def test_what_could_not_be_parked_is_not_overtaken_and_overtakes_nobody() -> None:
+    """Neither by what comes while it is held, nor when it is tried again."""
+    bench = Bench([OK, OK, OK])
+    key = bench.key(event())
+    bench.order.park(key, 6)
+    bench.receive(fresh(event("e-2"), 7))
+    bench.receive(fresh(event("e-3"), 8))
+    await bench.done()
+    for copy in bench.entries[:2]:
+        assert copy.again is not None
+        copy.again()
+    await bench.done()
+    assert [topics_of(entry) for entry in bench.entries] == [[TOPICS.parked]] * 4
+    bench.order.decided(key, 6)
+    bench.receive(fresh(event("e-4"), 9))
+    await bench.done()
+    assert topics_of(bench.entries[4]) == [TOPICS.parked]
+    assert bench.script.sends.calls == []
+    for copy in bench.entries[2:5]:
+        assert copy.again is not None
+        copy.again()
+    await bench.done()
+    assert [audit_of(entry).offset for entry in bench.entries[5:]] == [7, 8, 9]
+
+
+async def test_what_could_not_be_parked_is_not_tried_again_while_its_partition_is_given_up() -> (
+    None
+):
+    """A lane that is begun during the drain would go on beside whoever has the partition next."""
+    bench = Bench([OK])
+    bench.order.park(bench.key(event()), 6)
+    bench.receive(fresh(event("e-2"), 7))
+    await bench.done()
+    bench.order.decided(bench.key(event()), 6)
+    await bench.given_up()
+    (copy,) = bench.entries
+    assert copy.again is not None
+    copy.again()
+    assert len(bench.lanes) == 0
+    assert bench.script.sends.calls == []
 
 
 async def test_what_no_relay_has_parked_is_a_dead_letter_at_its_own_position() -> None:

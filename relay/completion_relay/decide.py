@@ -75,12 +75,11 @@ async def decide(
         event: What to apply.
         namespace: Where.
         mark: The record's mark.
-        place: Where it waits: while there is no room there for further records, an event that
-            waits gives in. None: it never does, and is never let go.
+        place: Where it waits: it gives in where others need the room. None: it waits on, always.
         former: What a parked record brings along.
 
     Raises:
-        LetGoError: the place was given up while the event waited; it is not decided.
+        LetGoError: the place is given up, and the event, which only waited, is undecided.
     """
     waiting = Waiting(means, namespace, mark, place=place, former=former)
     return await _Way(event, waiting).go()

@@ -21,6 +21,7 @@ from completion_relay.evidence import Finding, Question
 from completion_relay.gate import WeatherGate
 from completion_relay.identity import RecordMark
 from completion_relay.means import Means, Patience
+from completion_relay.neighbours import Neighbours
 from completion_relay.verdict import Answer, Status
 from completion_schemas.events import ActivityReference, Outcome, UnixNanos
 
@@ -234,6 +235,7 @@ class Script:
         namespaces: Iterable[Answer] = (),
         blob_limit: int = 2 * 1024 * 1024,
         clock: VirtualClock | ManualClock | None = None,
+        neighbours: Neighbours | None = None,
     ) -> None:
         """Write the script.
 
@@ -243,6 +245,7 @@ class Script:
             namespaces: To the question whether the namespace exists.
             blob_limit: Largest result, bytes.
             clock: None: a virtual one, where no wait takes any time.
+            neighbours: Those of another script, whose cluster is then another one of the same relay.
         """
         self.journal: list[str] = []
         """What happened, in its order."""
@@ -272,6 +275,7 @@ class Script:
                 wait_after=wait_after,
                 observer=self.observer,
                 clock=time,
+                neighbours=neighbours,
             ),
             patience=PATIENCE,
             observer=self.observer,

@@ -7,7 +7,7 @@ import dataclasses
 from itertools import repeat
 
 import pytest
-from tests.unit.relay.fakes import NOW, OK, PATIENCE
+from tests.unit.relay.fakes import NOW, OK, PATIENCE, Script
 from tests.unit.relay.ways import (
     BY_IDS,
     DENIED,
@@ -174,6 +174,36 @@ async def test_an_event_of_a_cluster_that_is_away_gives_in_where_another_cluster
         await there.clock.until_pending(4)
         there.clock.advance(LONG)
         assert (await there.parked(2)).reason == "the cluster is away"
+
+
+async def test_who_waits_gives_in_when_a_doubt_about_another_cluster_passes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was the only one whose events would gain, and nobody knew whether they would.
+
+    Not only when a cluster comes back from being away: this one never was.
+    """
+    async with ways(repeat(DENIED)) as there:
+        means = there.script.means
+        neighbours = means.bulkheads.neighbours
+        west = Script(neighbours=neighbours, clock=there.clock).means
+        for bulkheads in (means.bulkheads, west.bulkheads):
+            bulkheads["billing"].refused_all("denied", started=0.0)
+        monkeypatch.setattr(west.gate, "_probe", asyncio.Event().wait)
+        for number in range(3):
+            west.gate.noted(mark(10 + number), Sign.FAILING)
+        there.place.crowded.set()
+        await there.waits()
+        await there.clock.until_pending(5)  # three sick namespaces, the next trial, its patience
+        there.clock.advance(2.0)
+        await asyncio.wait(there.tasks, timeout=0)
+        assert west.gate.is_closed
+        assert not west.gate.is_away
+        assert not neighbours.anybody_is_well
+        now = there.clock.monotonic()
+        west.gate.answered()
+        assert "is halted" in (await there.parked()).reason
+        assert there.clock.monotonic() == now
 
 
 async def test_in_an_outage_no_event_makes_a_call() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -21,11 +22,14 @@ from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError
 from tests.integration.relay.caller import Caller, Wait
+from tests.integration.relay.process import get
+from tests.integration.relay.test_promises import limit_topic
 from tests.integration.relay.waiting import Scene, completed, event, relay
 from tests.support import committed_offsets, consume_all, eventually, produce
 
+from completion_relay.embedded.process import free_port
 from completion_relay.service import Relay
-from completion_relay.settings import Settings
+from completion_relay.settings import HttpSettings, Settings
 from completion_relay.takeover import Takeover
 from completion_schemas.audit import AuditRecord
 from completion_schemas.cloudevents import encode_record
@@ -244,6 +248,38 @@ async def test_what_one_relay_parked_another_takes_up_in_order_and_once(
     assert known == [0, len(ids)]
     applied = [record.offset for record in audit if record.disposition is Disposition.APPLIED]
     assert sorted(applied) == sorted(at.offset for at in first)
+
+
+async def test_an_event_that_the_parked_topic_does_not_take_is_decided_once_it_can_be(
+    missing: Missing,
+) -> None:
+    """`max.message.bytes` of the parked topic is less than that of the events', and nobody mends it."""
+    scene = missing.scene
+    parked = scene.topics.parked
+    await limit_topic(scene, parked, 10_000)
+    large = random.Random(1).randbytes(30_000).hex()  # that no compression makes small
+    settings = missing.settings(park_after=1.0)
+    http = f"127.0.0.1:{free_port()}"
+    settings = settings.model_copy(update={"http": HttpSettings(address=http)})
+    async with unready_relay(settings):
+        at = await missing.emit(missing.event("w", large))
+
+        async def is_named() -> bool:
+            return f"1 too large for topic {parked}" in (await get(f"http://{http}/readyz"))[1]
+
+        await eventually(is_named, timeout=30, what="readiness that names the parked topic")
+        assert await scene.audit() == []
+        async with callers(missing, ["w"]) as (handle,):
+            assert await handle.result() == large
+            (audit,) = await missing.all_decided(1)
+
+            async def is_ready() -> bool:
+                return (await get(f"http://{http}/readyz"))[0] == 200
+
+            await eventually(is_ready, timeout=30, what="readiness green")
+    assert (audit.disposition, audit.offset) == (Disposition.APPLIED, at.offset)
+    assert await missing.parked() == []
+    await missing.nothing_left()
 
 
 async def test_what_somebody_else_writes_to_the_parked_topic_is_put_aside(scene: Scene) -> None:

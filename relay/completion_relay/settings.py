@@ -224,8 +224,8 @@ class RelaySettings(Section):
     commit_interval: float = Field(default=1.0, gt=0, le=60)
     """Longest time between a decision and the commit of its offset, seconds."""
     drain_timeout: float = Field(default=20.0, ge=0, le=3_600)
-    """How long a stop or a rebalance waits for events under way, seconds. What is not decided by
-    then is delivered again to whoever comes next."""
+    """How long a stop or a rebalance waits for calls under way, seconds. What is not decided by
+    then is delivered again to whoever comes next; what only waits, at once."""
     stuck_after: float = Field(default=300.0, gt=0)
     """How long one event may be undecided before `/readyz` says `stuck`, seconds."""
     max_message_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)

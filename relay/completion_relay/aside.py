@@ -95,7 +95,7 @@ class Aside:
             for held in tuple(self._held.values()):
                 self._try(held)
         elif not self._too_large:
-            self._refused.clear()
+            self._refused.clear()  # nobody is left to find out that a topic was mended
         self._say()
 
     def close(self) -> None:

@@ -181,6 +181,14 @@ def test_the_topic_is_named_until_what_was_to_be_parked_there_is_decided(stage: 
     assert stage.clock.pending == []
 
 
+def test_when_nothing_is_held_any_more_the_next_one_is_tried(stage: Stage) -> None:
+    """The topic may have been mended meanwhile, and nobody would have noticed."""
+    stage.aside.hold(copy(stage, 1), refused_by="parked")
+    stage.clock.advance(PERIOD)
+    stage.aside.written(entry(1, topic="audit"))
+    assert not stage.aside.is_as_large(copy(stage, 2))
+
+
 def test_one_that_was_decided_says_nothing_of_the_topic(stage: Stage) -> None:
     stage.aside.hold(copy(stage, 1), refused_by="parked")
     stage.aside.hold(copy(stage, 2))

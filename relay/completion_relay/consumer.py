@@ -129,9 +129,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _be_member(self, stop: asyncio.Event) -> None:
         self._observer.problem("group", "joining: no partitions assigned yet")
-        self._consumer = new_member(
-            self._options, self._kafka, max_message_bytes=self._relay.max_message_bytes
-        )
+        self._consumer = new_member(self._options, self._kafka)
         self._over = asyncio.get_running_loop().create_future()
         stopping = asyncio.create_task(stop.wait())
         try:

@@ -19,7 +19,7 @@ from completion_relay.assigned import Assigned, Start, start_of
 from completion_relay.clock import Clock
 from completion_relay.journal import Journal, LostPartitionError, close_journals
 from completion_relay.ledger import PartitionLedger
-from completion_relay.membership import end_member
+from completion_relay.membership import FETCH_BYTES, end_member
 from completion_relay.observe import Observer
 from completion_relay.parking import Order, ParkedRecordError, read_ticket
 from completion_relay.settings import KafkaSettings, RelaySettings, TopicSettings
@@ -190,7 +190,7 @@ class Takeover:
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            max_partition_fetch_bytes=self._relay.max_message_bytes,
+            max_partition_fetch_bytes=FETCH_BYTES,
         )
         try:
             await reader.start()

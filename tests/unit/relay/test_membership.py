@@ -18,7 +18,7 @@ PLENTY = 5.0
 
 
 def member() -> AIOKafkaConsumer:
-    return new_member({"bootstrap_servers": "localhost:1"}, KAFKA, max_message_bytes=1_024)
+    return new_member({"bootstrap_servers": "localhost:1"}, KAFKA)
 
 
 async def test_a_member_commits_nothing_by_itself_and_jumps_nowhere() -> None:

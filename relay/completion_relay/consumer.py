@@ -9,7 +9,7 @@ the journal's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
@@ -23,10 +23,11 @@ from completion_relay.intake import ENOUGH, Intake
 from completion_relay.journal import close_journals
 from completion_relay.lag import Lag
 from completion_relay.load import ConfigurationError
-from completion_relay.membership import check_member, end_member, new_member
+from completion_relay.membership import check_member, end_member, new_member, readings_of
 from completion_relay.observe import Observer
 from completion_relay.pipeline import Pipeline
 from completion_relay.settings import KafkaSettings, RelaySettings, TopicSettings
+from completion_relay.silence import End, Reading, Silence
 from completion_relay.takeover import Takeover
 from completion_relay.work import Workshop
 
@@ -84,12 +85,13 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             lost=self._end,
             clock=clock,
         )
+        self._silence = Silence(observer, clock)
         self._lag = Lag(
             observer,
             clock,
             stuck_after=relay.stuck_after,
             parked=topics.parked,
-            assigned=self._held,
+            assigned=lambda: list(self._assigned.values()),
             end_of=self._end_of,
         )
         self._consumer: AIOKafkaConsumer = None
@@ -100,6 +102,14 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._is_taking = False
         self._polled_at = 0.0
         self._epoch = 0
+
+    def readings(self) -> dict[TopicPartition, Reading]:
+        """Return how far the partitions are read that this member has, or is about to take."""
+        return {} if self._consumer is None else readings_of(self._consumer)
+
+    def compare(self, ends: Mapping[TopicPartition, End]) -> None:
+        """Tell which partitions bring nothing, by where they end; of none where Kafka is away."""
+        self._silence.look(ends, self.readings())
 
     async def run(self, stop: asyncio.Event) -> None:
         """Be a member of the group until `stop` is set; then drain, commit and leave.
@@ -197,12 +207,10 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         await close_journals(held.journal for held in assigned.values())
         return drained
 
-    def _held(self) -> list[Assigned]:
-        return list(self._assigned.values())
-
     def _end_of(self, partition: TopicPartition) -> int | None:
-        end: int | None = self._consumer.highwater(partition)
-        return end
+        # What is fetched has told the one; of a partition that brings nothing only the other is true.
+        ends = (self._consumer.highwater(partition), self._silence.end_of(partition))
+        return max((end for end in ends if end is not None), default=None)
 
     def _end(self, error: BaseException) -> None:
         if not self._over.done():

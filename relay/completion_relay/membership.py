@@ -11,9 +11,11 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
 
 from completion_relay.fetch_pause import pause_after_empty_fetches
 from completion_relay.settings import KafkaSettings
+from completion_relay.silence import Reading
 
 FETCH_BYTES = 256 * 1024
 """Kafka's `max.partition.fetch.bytes`: aiokafka holds so much of each partition, beside what is
@@ -74,6 +76,21 @@ def check_member(consumer: AIOKafkaConsumer) -> None:
         if task is not None and task.done():
             why = "it was cancelled" if task.cancelled() else repr(task.exception())
             raise KafkaError(f"aiokafka's task for the {what} has ended: {why}")
+
+
+def readings_of(consumer: AIOKafkaConsumer) -> dict[TopicPartition, Reading]:
+    """Return how far each partition that a consumer is assigned has been read."""
+    readings = {}
+    for partition in consumer.assignment():
+        # Not position(), which waits until there is one.
+        states = consumer._subscription.subscription.assignment  # noqa: SLF001 - as above
+        state = states.state_value(partition)
+        readings[partition] = Reading(
+            position=state.position if state.has_valid_position else None,
+            has_some=partition in consumer._fetcher._records,  # noqa: SLF001 - nobody else tells
+            is_paused=state.paused,
+        )
+    return readings
 
 
 async def end_member(consumer: AIOKafkaConsumer) -> None:

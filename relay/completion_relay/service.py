@@ -28,6 +28,7 @@ from completion_relay.settings import Settings
 from completion_relay.topics import partitions_apart
 
 _PROBE_SECONDS = 5.0
+_ANSWER_SECONDS = 5.0
 _RECONNECT_SECONDS = 2.0
 
 
@@ -139,7 +140,7 @@ class Relay:
                 # The clusters first: each says "not asked yet" before readiness is looked at.
                 probing = [
                     *(asyncio.create_task(cluster.probe_for_ever()) for cluster in clusters),
-                    asyncio.create_task(self._probe_kafka_for_ever(kafka, on_ready)),
+                    asyncio.create_task(self._probe_kafka_for_ever(kafka, consumer, on_ready)),
                 ]
                 await _until_done(working, unless=probing)
         finally:
@@ -201,7 +202,7 @@ class Relay:
 
     async def _refuse_missing_topics(self, kafka: KafkaProbe) -> bool:
         """Wait for Kafka, then return True where all topics are there as they must be."""
-        while (there := await kafka.topics(within=_PROBE_SECONDS)) is None:
+        while (there := await kafka.topics(within=_ANSWER_SECONDS)) is None:
             self.observer.problem("kafka", f"{_away(self._settings)}: waiting for it")
             await self._clock.sleep(_RECONNECT_SECONDS)
         self.observer.well("kafka")
@@ -216,14 +217,18 @@ class Relay:
             raise ConfigurationError(problem)
         return True
 
-    async def _probe_kafka_for_ever(self, kafka: KafkaProbe, on_ready: Callable[[], None]) -> None:
+    async def _probe_kafka_for_ever(
+        self, kafka: KafkaProbe, consumer: Consumer, on_ready: Callable[[], None]
+    ) -> None:
         was_ready = False
         while True:
-            there = await kafka.topics(within=_PROBE_SECONDS)
+            there = await kafka.topics(within=_ANSWER_SECONDS)
             if there is None:
                 self.observer.problem("kafka", f"{_away(self._settings)}: waiting for it")
+                consumer.compare({})
             else:
                 self.observer.well("kafka")
+                consumer.compare(await kafka.ends(consumer.readings(), within=_ANSWER_SECONDS))
                 # Somebody may add partitions to one of them under a relay that runs.
                 if problem := partitions_apart(self._settings.topics, there):
                     self.observer.problem("partitions", problem)

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import argparse
 import base64
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
 
+import fastavro
 from google.protobuf import text_format
 from google.protobuf.message import Message
 from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.api.enums.v1 import RetryState, TimeoutType
 from temporalio.api.failure.v1 import Failure
 
-from completion_schemas.audit import AuditRecord, audit_to_json_dict, encode_audit
+from completion_schemas import avro
+from completion_schemas.audit import AuditRecord, Call, audit_to_json_dict
 from completion_schemas.cloudevents import encode_record
 from completion_schemas.codecs import AVRO, JSON, PROTOBUF
 from completion_schemas.dispositions import DeadLetterReason, Disposition
@@ -164,6 +167,9 @@ AUDIT = AuditRecord(
     redelivery=True,
     replay_of="completions/3/17",
 )
+CALLS = (Call(NOON, "UNAVAILABLE"), Call(UnixNanos(NOON + 1), "OK"))
+AUDITS = {1: AUDIT, 2: replace(AUDIT, tries=2, calls=CALLS)}
+"""By the version of the schema that the record is written with."""
 
 
 def write(into: Path) -> None:
@@ -181,9 +187,8 @@ def write(into: Path) -> None:
         if not structured:
             record = encode_signal(SIGNAL, content_type=content_type)
             write_record(into / "signal" / folder, record, ending)
-    write_bytes(into / "audit" / "v1.avro", encode_audit(AUDIT))
-    text = json.dumps(audit_to_json_dict(AUDIT), indent=2, ensure_ascii=False) + "\n"
-    write_bytes(into / "audit" / "v1.json", text.encode())
+    for schema in avro.versions("audit"):
+        write_audit(into / "audit" / f"v{schema.version}", schema)
 
 
 def write_text(path: Path, message: Message) -> None:
@@ -201,6 +206,19 @@ def write_record(path: Path, record: KafkaRecord, ending: str) -> None:
     }
     text = json.dumps(beside, indent=2, ensure_ascii=False) + "\n"
     write_bytes(path.with_suffix(".record.json"), text.encode())
+
+
+def write_audit(path: Path, schema: avro.Schema) -> None:
+    """Write the audit record as a version of its schema has it."""
+    names = [field["name"] for field in schema.definition["fields"]]
+    record = audit_to_json_dict(AUDITS[schema.version])
+    fields = {name: value for name, value in record.items() if name in names}
+    out = io.BytesIO()
+    out.write(schema.header)
+    fastavro.schemaless_writer(out, fastavro.parse_schema(dict(schema.definition)), fields)
+    write_bytes(path.with_suffix(".avro"), out.getvalue())
+    text = json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
+    write_bytes(path.with_suffix(".json"), text.encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:

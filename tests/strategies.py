@@ -15,7 +15,7 @@ from temporalio.api.failure.v1 import (
     ServerFailureInfo,
 )
 
-from completion_schemas.audit import AuditRecord
+from completion_schemas.audit import AuditRecord, Call
 from completion_schemas.dispositions import DeadLetterReason, Disposition
 from completion_schemas.events import (
     ActivityReference,
@@ -232,6 +232,7 @@ def audit_records(draw: st.DrawFn) -> AuditRecord:
         key_id=draw(optional),
         redelivery=draw(st.booleans()),
         replay_of=draw(optional),
+        calls=draw(st.lists(st.builds(Call, times, texts), max_size=3).map(tuple)),
         **{name: draw(texts) for name in text_fields},
     )
 

@@ -78,6 +78,7 @@ def audit_record(
         group=group,
         redelivery=_was_applied_before(decision),
         replay_of=_header(delivery, REPLAY_OF),
+        calls=decision.calls,
     )
 
 

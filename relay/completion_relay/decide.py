@@ -276,12 +276,17 @@ class _Way:
             detail=detail,
             tries=self._waiting.tries,
             rpc_status=self._waiting.status,
+            calls=tuple(self._waiting.calls),
             signal=signal,
         )
 
     def _dead_letter(self, verdict: DeadLetter) -> Decision:
         return Decision.dead_letter(
-            verdict, stage="complete", tries=self._waiting.tries, status=self._waiting.status
+            verdict,
+            stage="complete",
+            tries=self._waiting.tries,
+            status=self._waiting.status,
+            calls=tuple(self._waiting.calls),
         )
 
     def _final(self, decision: Decision) -> Decision:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from completion_relay.identity import RecordMark
 from completion_relay.verdict import Answer, DeadLetter, Status
+from completion_schemas.audit import Call
 from completion_schemas.dispositions import DeadLetterReason, Disposition
 from completion_schemas.events import UnixNanos
 from completion_schemas.record import KafkaRecord
@@ -49,12 +50,20 @@ class Decision:
     """Completion calls that were made."""
     rpc_status: Status | None = None
     """The answer to the last of them."""
+    calls: tuple[Call, ...] = ()
+    """These calls, as the audit record has them."""
     signal: Answer | None = None
     """A heartbeat's answer that asks the callee for something."""
 
     @classmethod
     def dead_letter(
-        cls, verdict: DeadLetter, *, stage: Stage, tries: int = 0, status: Status | None = None
+        cls,
+        verdict: DeadLetter,
+        *,
+        stage: Stage,
+        tries: int = 0,
+        status: Status | None = None,
+        calls: tuple[Call, ...] = (),
     ) -> Decision:
         """Return the decision that a dead-letter verdict is."""
         return cls(
@@ -64,6 +73,7 @@ class Decision:
             stage=stage,
             tries=tries,
             rpc_status=status,
+            calls=calls,
         )
 
 

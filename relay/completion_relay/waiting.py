@@ -15,11 +15,15 @@ from completion_relay.identity import RecordMark
 from completion_relay.means import Means
 from completion_relay.place import Place
 from completion_relay.verdict import Answer, Sign, Status, sign_of
+from completion_schemas.audit import Call
 from completion_schemas.events import UnixNanos
 
 _GRACE = 1.0
 """Seconds of trouble before a crowded partition makes an event give in: with a backlog the window
 is always full, and a call that fails once is no reason to park."""
+
+_FIRST_CALLS, _LAST_CALLS = 5, 15
+"""How many are remembered: how the trouble began, and how it ended. An hour's budget is hundreds."""
 
 _SHORT = 0.001
 """Seconds that are not worth another timer."""
@@ -34,6 +38,7 @@ class Waiting:
         "_place",
         "_waits",
         "bulkhead",
+        "calls",
         "first_failed_at",
         "mark",
         "means",
@@ -66,6 +71,8 @@ class Waiting:
         """Completion calls so far."""
         self.status: Status | None = None
         """The last answer."""
+        self.calls: list[Call] = []
+        """Of these, for the audit trail: none where the only one was answered OK, some of very many."""
 
     def refused_for(self) -> float:
         """Return the seconds since the first of the refusals that nobody else explains."""
@@ -83,6 +90,8 @@ class Waiting:
             ended: When the answer came.
         """
         self.status = answer.status
+        if self.calls or answer.status is not Status.OK:
+            self._remember(answer.status)
         self._gate.noted(self.mark, sign)
         match sign:
             case Sign.WELL:
@@ -98,6 +107,11 @@ class Waiting:
                 # CANCELLED "Timeout expired" is the SDK's own deadline (seen with 1.35.0).
                 if answer.status in (Status.DEADLINE_EXCEEDED, Status.CANCELLED):
                     self.bulkhead.throttled(started=started)
+
+    def _remember(self, status: Status) -> None:
+        if len(self.calls) == _FIRST_CALLS + _LAST_CALLS:
+            del self.calls[_FIRST_CALLS]
+        self.calls.append(Call(UnixNanos(self.means.clock.now()), str(status)))
 
     async def for_the_gate(self) -> Park | None:
         """Wait until the cluster is there; or give in where another cluster's events gain by it."""

@@ -12,7 +12,7 @@ import io
 from dataclasses import dataclass
 from functools import cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import fastavro
 
@@ -23,6 +23,15 @@ from completion_schemas.times import UnixNanos
 
 _KIND = "audit"
 _INT32 = range(-(2**31), 2**31)
+
+
+class Call(NamedTuple):
+    """A request to complete the activity, and its answer."""
+
+    at: UnixNanos
+    """When the answer came."""
+    status: str
+    """The gRPC status, such as `OK` or `UNAVAILABLE`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +81,9 @@ class AuditRecord:
     """Whether the group had been given this record before."""
     replay_of: str | None = None
     """The record that this one repeats, as `topic/partition/offset`."""
+    calls: tuple[Call, ...] = ()
+    """The requests of `tries`, in order; empty where the only one was answered OK. Not all of them where
+    there were many, nor those before the record was parked. Since version 2 of the schema."""
 
     def __post_init__(self) -> None:
         if (self.reason is not None) != (self.disposition is Disposition.DEAD_LETTERED):
@@ -121,6 +133,7 @@ def decode_audit(value: bytes) -> AuditRecord:
                 **fields,
                 "disposition": Disposition(fields["disposition"]),
                 "reason": None if reason is None else DeadLetterReason(reason),
+                "calls": tuple(Call(**call) for call in fields["calls"]),
             }
         )
     except (ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError, MemoryError):
@@ -138,6 +151,7 @@ def audit_to_json_dict(record: AuditRecord) -> dict[str, Any]:
     fields = dict(zip(_NAMES, _VALUES(record), strict=True))
     fields["disposition"] = str(record.disposition)
     fields["reason"] = None if record.reason is None else str(record.reason)
+    fields["calls"] = [call._asdict() for call in record.calls]
     return fields
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from google.protobuf import text_format
 
+from completion_schemas import avro
 from completion_schemas.audit import audit_to_json_dict, decode_audit, encode_audit
 from completion_schemas.cloudevents import decode_record, encode_record
 from completion_schemas.codecs import AVRO, JSON, PROTOBUF
@@ -69,10 +70,21 @@ def test_a_golden_signal_is_the_signal_that_its_description_says(folder: str) ->
     assert encode_signal(signal, content_type=content_type) == record
 
 
-def test_the_golden_audit_record_of_version_1_is_read() -> None:
-    record = decode_audit((GOLDEN / "audit" / "v1.avro").read_bytes())
+@pytest.mark.parametrize("schema", avro.versions("audit"), ids=lambda schema: f"v{schema.version}")
+def test_the_golden_audit_record_of_every_version_is_read(schema: avro.Schema) -> None:
+    """What its version did not have yet is as if nothing were known of it."""
+    golden = GOLDEN / "audit" / f"v{schema.version}"
+    value = golden.with_suffix(".avro").read_bytes()
+    fields = json.loads(golden.with_suffix(".json").read_text())
+    record = decode_audit(value)
+    newer = {
+        field["name"]: field["default"]
+        for field in avro.latest("audit").definition["fields"]
+        if field["name"] not in fields
+    }
 
-    assert audit_to_json_dict(record) == json.loads((GOLDEN / "audit" / "v1.json").read_text())
+    assert value.startswith(schema.header)
+    assert audit_to_json_dict(record) == fields | newer
     assert decode_audit(encode_audit(record)) == record
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 from itertools import chain, repeat
 
 import pytest
@@ -124,6 +125,27 @@ async def test_no_weather_dead_letters_or_outlasts_the_event(weather: list[Answe
     decision = await run(script, event())
     assert (decision.disposition, decision.tries) == (Disposition.APPLIED, len(weather) + 1)
     assert all(wait <= PATIENCE.retry_maximum for wait in script.clock.waits)
+
+
+async def test_each_call_of_an_event_that_was_refused_is_told_with_its_answer() -> None:
+    script = Script([UNAVAILABLE, THROTTLED, OK])
+    decision = await run(script, event())
+    assert [call.status for call in decision.calls] == ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "OK"]
+    waited = [later.at - call.at for call, later in itertools.pairwise(decision.calls)]
+    assert waited == pytest.approx([wait * 1e9 for wait in script.clock.waits], abs=10)
+
+
+async def test_of_very_many_calls_the_first_and_the_last_are_told() -> None:
+    script = Script([THROTTLED] * 5 + [UNAVAILABLE] * 20 + [THROTTLED] * 14 + [OK])
+    decision = await run(script, event())
+    assert decision.tries == 40
+    told = ["RESOURCE_EXHAUSTED"] * 19 + ["OK"]
+    assert [call.status for call in decision.calls] == told
+
+
+async def test_the_only_call_needs_no_telling_where_it_was_answered_ok() -> None:
+    decision = await run(Script([OK]), event())
+    assert decision.calls == ()
 
 
 async def test_throttling_never_dead_letters() -> None:

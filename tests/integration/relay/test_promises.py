@@ -247,7 +247,7 @@ async def test_a_full_window_pauses_its_partition_and_no_other(scene: Scene, hel
     same = [event(reference, completed(b"%d" % number)) for number in range(10)]
     full = 'completion_relay_paused{cause="window full"}'
     undecided = f'completion_relay_uncommitted{{partition="0",topic="{scene.topics.completions}"}}'
-    async with relay(scene.settings(relay={"window": 3})) as http:
+    async with relay(scene.settings(relay={"window": 3, "early_timeout": 60.0})) as http:
         positions = [await emit_to(scene, 0, one) for one in same[:3]]
 
         async def paused() -> bool:

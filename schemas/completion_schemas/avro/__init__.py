@@ -17,7 +17,8 @@ from typing import Any
 from completion_schemas.errors import DecodeError
 
 SINGLE_OBJECT_MARKER = b"\xc3\x01"
-_HEADER_BYTES = 10
+HEADER_BYTES = 10
+"""Of a value in single-object encoding: the marker, and the fingerprint of its schema."""
 _VERSION = re.compile(r"v(\d+)\.avsc")
 
 
@@ -65,11 +66,11 @@ def open_single_object(value: bytes, kind: str) -> tuple[Schema, bytes]:
     Raises:
         DecodeError: it is not in that encoding, or names a schema that is not shipped.
     """
-    if len(value) < _HEADER_BYTES or not value.startswith(SINGLE_OBJECT_MARKER):
+    if len(value) < HEADER_BYTES or not value.startswith(SINGLE_OBJECT_MARKER):
         raise DecodeError("the value is not in Avro's single-object encoding (C3 01, fingerprint)")
     for schema in versions(kind):
         if value.startswith(schema.header):
-            return schema, value[_HEADER_BYTES:]
+            return schema, value[HEADER_BYTES:]
     raise DecodeError(
         f"the value names an Avro schema that is none of the {kind} versions known here: "
         "upgrade, or write it with a shipped version"

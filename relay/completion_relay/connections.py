@@ -117,6 +117,8 @@ class TemporalConnection:
         """By which events call it; empty for the default one."""
         self.rpc_timeout = (cluster or temporal).rpc_timeout
         """Deadline of one call, seconds."""
+        self.ui_url = (cluster or temporal).ui_url
+        """Where its web UI is, if that is known."""
         self._config = self._read(temporal, cluster)
         address = (cluster or temporal).address or self._config.get("target_host")
         namespace = self._config.get("namespace")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
@@ -38,6 +39,18 @@ def _cluster_name(text: str) -> str:
     return text
 
 
+def _web_address(text: str) -> str:
+    found = urlsplit(text)  # raises ValueError itself where the port is none
+    host, port = found.hostname, found.port
+    if found.scheme not in {"http", "https"} or not host or port == 0 or text != text.strip():
+        raise ValueError(
+            "should be http://HOST:PORT or https://HOST, with a path where there is one"
+        )
+    if found.query or found.fragment or found.username is not None:
+        raise ValueError("should have neither a user nor anything after the path")
+    return text
+
+
 def _topic(text: str) -> str:
     # What Kafka itself accepts as a topic name (org.apache.kafka.common.internals.Topic).
     if not re.fullmatch(r"[a-zA-Z0-9._-]{1,249}", text) or text in {".", ".."}:
@@ -49,6 +62,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 ClusterName = Annotated[str, AfterValidator(_cluster_name)]
 Topic = Annotated[str, AfterValidator(_topic)]
 HostPort = Annotated[str, AfterValidator(host_port)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
 HostPorts = Annotated[str, AfterValidator(_host_ports)]
 
 

@@ -12,7 +12,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
-from completion_relay.setting_types import ClusterName, HostPort, HostPorts, Name, Section, Topic
+from completion_relay.setting_types import (
+    ClusterName,
+    HostPort,
+    HostPorts,
+    Name,
+    Section,
+    Topic,
+    WebAddress,
+)
 
 
 class KafkaSettings(Section):
@@ -112,6 +120,8 @@ class ClusterSettings(Section):
     """As `temporal.namespaces`; empty: the profile's one, and without that the cluster is refused."""
     rpc_timeout: float = Field(default=10.0, gt=0, le=120)
     """Deadline of one call, seconds (gRPC's `grpc-timeout`)."""
+    ui_url: WebAddress | None = None
+    """As `temporal.ui_url`, of this cluster."""
     max_in_flight: int | None = Field(default=None, ge=1, le=10_000)
     """Calls to this cluster under way at once; unset: `relay.max_in_flight`."""
 
@@ -145,6 +155,9 @@ class TemporalSettings(Section):
     name. An event that names a cluster which is neither this nor in `clusters` is `forbidden`."""
     rpc_timeout: float = Field(default=10.0, gt=0, le=120)
     """Deadline of one call, seconds (gRPC's `grpc-timeout`)."""
+    ui_url: WebAddress | None = None
+    """Where Temporal's web UI is, such as `http://localhost:8233`; unset: `audit show` gives no
+    links. Only linked to, never called."""
     clusters: tuple[ClusterSettings, ...] = ()
     """Further clusters, each a `[[temporal.clusters]]` with a name of its own; each has its own
     connection, limits and health."""

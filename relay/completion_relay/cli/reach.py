@@ -33,6 +33,7 @@ _AWAY = (
     OSError,
     asyncio.TimeoutError,
 )
+_MOST_REASONS = 10
 _TEMPORAL_AWAY = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED}
 
 REQUEST_TIMEOUT_MS = 10_000
@@ -58,6 +59,9 @@ def reaching_kafka(kafka: KafkaSettings) -> Iterator[None]:
     with _collected_log() as said:
         try:
             yield
+        except BrokenPipeError:
+            # Whoever reads standard output has gone; aiokafka's own are KafkaConnectionErrors.
+            raise
         except _AWAY as error:
             reason = _first_reason(said) or str(error) or "no answer in time"
             raise UnreachableError(
@@ -125,7 +129,9 @@ def _collected_log() -> Iterator[list[str]]:
 
     class _Collect(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            said.append(record.getMessage())
+            # Only the first of it is told, and a command may go on through a long outage.
+            if len(said) < _MOST_REASONS:
+                said.append(record.getMessage())
 
     logger = logging.getLogger("aiokafka")
     handler = _Collect(logging.WARNING)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from temporalio.client import Client, WorkflowHandle
 
-from completion_relay.audit_trail import AuditEntry, AuditTrail, Offsets
+from completion_relay.audit_trail import AuditEntry, AuditTrail
 from completion_relay.connections import kafka_options
 from completion_relay.demo import script, watch
 from completion_relay.demo.board import Board
@@ -37,6 +37,7 @@ from completion_relay.embedded import EmbeddedStack
 from completion_relay.first_of import heed_cancellation, unless_ended
 from completion_relay.settings import Settings
 from completion_relay.topic_admin import create_topics
+from completion_relay.topic_reader import Offsets
 from completion_schemas.audit import AuditRecord
 from completion_schemas.times import UnixNanos
 

@@ -159,10 +159,12 @@ async def test_show_tells_every_delivery_in_order(
     assert done.code == 0, done.err
     assert done.out.startswith("Event e was delivered 2 times: applied, duplicate.")
     story = done.out.split("\n\n")
-    assert story[1].startswith("1  applied")
-    assert story[2].startswith("2  duplicate")
-    assert "completions/0/18, a replay of completions/0/17" in story[2]
-    assert "2 tries" in story[2]
+    assert story[1].startswith("emitted\n   occurred")
+    assert story[2].startswith("1  applied")
+    assert story[3].startswith("2  duplicate")
+    assert "completions/0/18, a replay of completions/0/17" in story[3]
+    assert "2 tries" in story[3]
+    assert story[4].startswith("now at Temporal")
     assert "another" not in done.out
 
 

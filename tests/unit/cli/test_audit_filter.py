@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from completion_relay.audit_trail import AuditFilter
-from completion_schemas.audit import AuditRecord
+from completion_relay.audit_filter import AuditFilter
+from completion_schemas.audit import AuditRecord, audit_fields, encode_audit
 from completion_schemas.dispositions import DeadLetterReason, Disposition
 from completion_schemas.times import UnixNanos
 
@@ -16,6 +16,8 @@ RECORD = AuditRecord(
     reason=DeadLetterReason.INVALID,
     namespace="orders",
     workflow_id="w1",
+    activity_id="a1",
+    key_id="k1",
     topic="completions",
     partition=0,
     offset=7,
@@ -24,6 +26,7 @@ RECORD = AuditRecord(
     relay_id="r",
     group="g",
 )
+VALUE = encode_audit(RECORD)
 
 
 @pytest.mark.parametrize(
@@ -32,12 +35,14 @@ RECORD = AuditRecord(
         AuditFilter(),
         AuditFilter(since=UnixNanos(100), until=UnixNanos(101)),
         AuditFilter(event_id="e1", workflow_id="w1", namespace="orders"),
+        AuditFilter(activity_id="a1", key_id="k1"),
         AuditFilter(dispositions=frozenset({Disposition.APPLIED, Disposition.DEAD_LETTERED})),
         AuditFilter(reasons=frozenset({DeadLetterReason.INVALID})),
     ],
 )
 def test_a_record_that_is_all_that_is_asked_for_matches(wanted: AuditFilter) -> None:
-    assert wanted.matches(RECORD)
+    assert wanted.may_match(b"e1", VALUE)
+    assert wanted.matches(audit_fields(VALUE, wanted.fields))
 
 
 @pytest.mark.parametrize(
@@ -48,9 +53,38 @@ def test_a_record_that_is_all_that_is_asked_for_matches(wanted: AuditFilter) -> 
         AuditFilter(event_id="e2"),
         AuditFilter(workflow_id="w2"),
         AuditFilter(namespace="billing"),
+        AuditFilter(activity_id="a"),
+        AuditFilter(key_id="k2"),
         AuditFilter(dispositions=frozenset({Disposition.APPLIED})),
         AuditFilter(reasons=frozenset({DeadLetterReason.FORBIDDEN})),
     ],
 )
 def test_one_thing_that_differs_is_enough_not_to_match(wanted: AuditFilter) -> None:
-    assert not wanted.matches(RECORD)
+    assert not wanted.matches(audit_fields(VALUE, wanted.fields))
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        AuditFilter(event_id="e2"),
+        AuditFilter(workflow_id="w"),
+        AuditFilter(workflow_id="w11"),
+        AuditFilter(activity_id="a2"),
+    ],
+)
+def test_an_id_that_is_not_in_the_bytes_needs_no_decoding(wanted: AuditFilter) -> None:
+    """The length stands before a text: what an id begins with is not the id."""
+    assert not wanted.may_match(b"e1", VALUE)
+
+
+def test_what_is_no_audit_record_may_be_one_that_is_asked_for_unless_its_key_says_no() -> None:
+    assert AuditFilter().may_match(None, b"garbage")
+    assert AuditFilter(workflow_id="w1").may_match(b"e1", None)
+    assert not AuditFilter(event_id="e1").may_match(b"e2", None)
+
+
+def test_an_id_from_the_command_line_that_is_no_unicode_matches_nothing() -> None:
+    """Python hands bytes that are no UTF-8 over as lone surrogates."""
+    wanted = AuditFilter(workflow_id="w\udcff", event_id="e\udcff")
+    assert not wanted.may_match(b"e1", VALUE)
+    assert not wanted.matches(audit_fields(VALUE, wanted.fields))

@@ -1,0 +1,185 @@
+"""Room `audit_trail`, the searching: goes over a span of the trail and keeps what is asked for.
+
+Touches the opened topic. Made for millions of records: batches, no object for
+what is not kept, and the broker's time index instead of a look at every record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from aiokafka import TopicPartition
+
+from completion_relay.audit_filter import AuditFilter
+from completion_relay.audit_trail import CLOCK_SLACK_MS, AuditTrail, Unreadable
+from completion_relay.topic_reader import Offsets, Record
+from completion_schemas.audit import AuditRecord, audit_fields, decode_audit
+from completion_schemas.errors import DecodeError
+from completion_schemas.times import UnixNanos
+
+QUIET_MS: Final = 10 * 60 * 1_000
+"""How long nothing may come that was decided in time, by the broker's clock, until reading ends."""
+
+
+class Hit(NamedTuple):
+    """A record that was asked for."""
+
+    fields: dict[str, Any]
+    """Those that were wanted of it, by the contract's names."""
+    partition: int
+    offset: int
+    value: bytes
+    """The audit record as it is in the topic."""
+
+    def record(self) -> AuditRecord | Unreadable:
+        """Return the whole record."""
+        try:
+            return decode_audit(self.value)
+        except DecodeError as error:
+            return Unreadable(str(error), self.partition, self.offset)
+
+
+@dataclass(slots=True)
+class Scanned:
+    """Some records of one partition."""
+
+    hits: list[Hit] = field(default_factory=list)
+    """In their order."""
+    unreadable: list[Unreadable] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a scan has come."""
+
+    offsets: int = 0
+    """What there is to read, in offsets: a little more than there are records."""
+    done: int = 0
+    """Of these."""
+    records: int = 0
+    """Read so far."""
+
+
+async def scan(
+    trail: AuditTrail,
+    wanted: AuditFilter,
+    *,
+    fields: frozenset[str] | None = None,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> AsyncGenerator[Scanned, None]:
+    """Yield what the topic holds now of what is asked for, each partition in its order.
+
+    Args:
+        trail: The opened topic.
+        wanted: What is asked for.
+        fields: The fields that are wanted of each; None: all.
+        progress: Told how far it has come, after each batch.
+
+    Raises:
+        KafkaError: Kafka cannot be reached any more, or refuses.
+    """
+    end = dict(await trail.end())
+    begin = await trail.since(wanted.since, end)
+    horizon = None
+    if wanted.until is not None:
+        after = await trail.written_since(wanted.until // 10**6 + CLOCK_SLACK_MS, end)
+        horizon = _Horizon(wanted.until, after)
+    goal = horizon.after if horizon else dict(end)
+    state = Progress(sum(max(0, goal[at] - begin[at]) for at in trail.partitions))
+    done = dict.fromkeys(trail.partitions, 0)
+    progress(state)
+    async with contextlib.aclosing(trail.batches(begin, end)) as batches:
+        async for partition, read in batches:
+            records = read
+            if horizon and (cut := horizon.cut(partition, records)) is not None:
+                end[partition] = cut
+                records = [record for record in records if record.offset < cut]
+            yield matching(records, wanted, fields)
+            state.records += len(read)
+            state.done -= done[partition]
+            done[partition] = max(0, min(read[-1].offset + 1, goal[partition]) - begin[partition])
+            state.done += done[partition]
+            progress(state)
+
+
+def matching(
+    records: list[Record], wanted: AuditFilter, fields: frozenset[str] | None = None
+) -> Scanned:
+    """Return those of the records that are asked for, and those that cannot be read.
+
+    What cannot be one of those asked for is not even looked into.
+    """
+    found = Scanned()
+    asked = wanted.fields
+    # One decoding where few fields are wanted anyway, two where all of the few that match are.
+    first = asked if fields is None else asked | fields
+    for record in records:
+        value = record.value
+        if not wanted.may_match(record.key, value):
+            continue
+        try:
+            if value is None:
+                raise DecodeError("the value is null")  # noqa: TRY301 - one place answers it
+            some: dict[str, Any] = {}
+            if first:
+                some = audit_fields(value, first)
+                if not wanted.matches(some):
+                    continue
+            if fields is None:
+                some = audit_fields(value)
+        except DecodeError as error:
+            found.unreadable.append(Unreadable(str(error), record.partition, record.offset))
+        else:
+            found.hits.append(Hit(some, record.partition, record.offset, value))
+    return found
+
+
+class _Horizon:
+    """Where reading may end when only what was decided before a time is asked for.
+
+    A decision may be written long after it was made: its journal waits for as
+    long as Kafka, or one topic of its transaction, does not take it. So there is
+    no time of writing after which nothing could come, however much slack is
+    given. But a journal writes in the order of the decisions, and after an outage
+    what waited comes first. Hence: beyond the time asked for, go on until ten
+    minutes of the partition's own records have passed without one that was
+    decided in time; an outage has no records, and counts for nothing. A relay that
+    is cut off alone for longer than its session is fenced, and its successor
+    decides anew, with the time of then.
+
+    What is missed even so is a record that was put aside alone, because its topic
+    does not take its size, and that was written ten minutes or more after all
+    that came with it (`aside.py`).
+    """
+
+    def __init__(self, until: UnixNanos, after: Offsets) -> None:
+        self._until = until
+        self.after = after
+        """The first record of each partition that may be beyond."""
+        self._limits: dict[TopicPartition, int] = {}
+
+    def cut(self, partition: TopicPartition, records: list[Record]) -> int | None:
+        """Return the offset at which reading ends; None: not in these records."""
+        after = self.after[partition]
+        if records[-1].offset < after:
+            return None
+        for record in records:
+            if record.offset < after:
+                continue
+            limit = self._limits.setdefault(partition, record.timestamp + QUIET_MS)
+            if self._is_in_time(record):
+                self._limits[partition] = max(limit, record.timestamp + QUIET_MS)
+            elif record.timestamp > limit:
+                cut: int = record.offset
+                return cut
+        return None
+
+    def _is_in_time(self, record: Record) -> bool:
+        try:
+            fields = audit_fields(record.value or b"", frozenset({"decided_at"}))
+        except DecodeError:
+            return False
+        return bool(fields["decided_at"] < self._until)

@@ -1,0 +1,104 @@
+"""Room `cli`: `completion-relay audit list`. Touches the room `audit_trail`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Annotated
+
+import typer
+
+from completion_relay.audit_filter import AuditFilter
+from completion_relay.audit_scan import scan
+from completion_relay.audit_tail import DECIDED_AT, Newest
+from completion_relay.cli.audit.options import (
+    ActivityOption,
+    DispositionOption,
+    EventOption,
+    KeyOption,
+    NamespaceOption,
+    ReasonOption,
+    SinceOption,
+    UntilOption,
+    WorkflowOption,
+    selection,
+)
+from completion_relay.cli.audit.reading import opened_trail, print_unreadable, progress_bar
+from completion_relay.cli.audit.rendering import print_list
+from completion_relay.cli.boundary import NO
+from completion_relay.cli.options import ConfigOption, JsonOption, KafkaOption, settings_from
+from completion_relay.cli.output import print_json, print_note
+from completion_relay.cli.reach import reaching_kafka
+from completion_relay.cli.times import show_time
+from completion_relay.settings import Settings
+from completion_schemas.audit import audit_to_json_dict
+
+
+def list_(
+    *,
+    since: SinceOption = "24h",
+    until: UntilOption = None,
+    event_id: EventOption = "",
+    workflow_id: WorkflowOption = "",
+    activity_id: ActivityOption = "",
+    namespace: NamespaceOption = "",
+    disposition: DispositionOption = None,
+    reason: ReasonOption = None,
+    key_id: KeyOption = "",
+    limit: Annotated[
+        int, typer.Option(metavar="N", min=0, help="The newest N of them; 0 is all.")
+    ] = 50,
+    config: ConfigOption = None,
+    kafka: KafkaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List what was decided, the newest last.
+
+    A TIME is `2026-01-31T12:00:00Z`, `2026-01-31` (midnight UTC), `now`, or how long ago: `90s`,
+    `15m`, `1h`, `2d`. Exits 1 if there is nothing to list.
+
+    For example:
+
+        completion-relay audit list --from 1h --disposition dead_lettered
+
+        completion-relay audit list --from 2026-01-30 --to 2026-01-31 --limit 0 --json
+    """
+    settings = settings_from(config, kafka=kafka)
+    wanted = selection(
+        since=since,
+        until=until,
+        event_id=event_id,
+        workflow_id=workflow_id,
+        activity_id=activity_id,
+        namespace=namespace,
+        disposition=disposition,
+        reason=reason,
+        key_id=key_id,
+    )
+    with reaching_kafka(settings.kafka):
+        newest = asyncio.run(_newest(settings, wanted, limit))
+    records = newest.records()
+    if as_json:
+        for record in records:
+            print_json(audit_to_json_dict(record))
+    elif records:
+        print_list(records)
+    else:
+        print_note(f"Nothing that is asked for was decided since {show_time(wanted.since or 0)}.")
+    if newest.left_out and not as_json:
+        print_note(f"{newest.left_out} older ones are not shown: give --limit 0 for all.")
+    print_unreadable(settings.topics.audit, newest.unreadable)
+    if not records:
+        raise typer.Exit(NO)
+
+
+async def _newest(settings: Settings, wanted: AuditFilter, limit: int) -> Newest:
+    newest = Newest(limit)
+    async with opened_trail(settings) as trail:
+        with progress_bar() as progress:
+            async with contextlib.aclosing(
+                scan(trail, wanted, fields=DECIDED_AT, progress=progress)
+            ) as found:
+                async for scanned in found:
+                    newest.add(scanned)
+    return newest

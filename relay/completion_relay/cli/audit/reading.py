@@ -1,0 +1,87 @@
+"""Room `cli`: opening the trail for a command, and a bar that shows how far a scan is.
+
+Touches the terminal, and the room `audit_trail`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any
+
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from completion_relay.audit_scan import Progress as ScanProgress
+from completion_relay.audit_trail import AuditTrail, Unreadable
+from completion_relay.cli.output import console, plural, print_note
+from completion_relay.cli.reach import REQUEST_TIMEOUT_MS
+from completion_relay.connections import kafka_options
+from completion_relay.settings import Settings
+
+
+def reading_options(settings: Settings) -> dict[str, Any]:
+    """Return what a command connects to Kafka with.
+
+    Raises:
+        ConfigurationError: a certificate file cannot be read.
+    """
+    return {**kafka_options(settings.kafka), "request_timeout_ms": REQUEST_TIMEOUT_MS}
+
+
+@contextlib.asynccontextmanager
+async def opened_trail(settings: Settings) -> AsyncIterator[AuditTrail]:
+    """Open the audit topic of these settings.
+
+    Raises:
+        ConfigurationError: a certificate file cannot be read.
+        TopicError: there is no such topic.
+        KafkaError: Kafka cannot be reached, or refuses.
+    """
+    async with AuditTrail.open(
+        reading_options(settings),
+        settings.topics.audit,
+        empty_fetch_pause_ms=settings.kafka.empty_fetch_pause_ms,
+    ) as trail:
+        yield trail
+
+
+@contextlib.contextmanager
+def progress_bar() -> Iterator[Callable[[ScanProgress], None]]:
+    """Show how far a scan is, on standard error and for a person alone: a file gets no bar."""
+    err = console(stderr=True)
+    if not err.is_terminal:
+        yield lambda _: None
+        return
+    with Progress(
+        TextColumn("reading"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[said]}"),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+    ) as bar:
+        task = bar.add_task("reading", total=None, said="")
+        started = time.monotonic()
+
+        def show(progress: ScanProgress) -> None:
+            rate = progress.records / max(0.001, time.monotonic() - started)
+            bar.update(
+                task,
+                total=progress.offsets,
+                completed=progress.done,
+                said=f"{progress.records:,} records, {rate:,.0f} a second",
+            )
+
+        yield show
+
+
+def print_unreadable(topic: str, unreadable: Sequence[Unreadable]) -> None:
+    """Tell of the records on the topic that are no audit records, if there were any."""
+    if unreadable:
+        first = unreadable[0]
+        print_note(
+            f"{plural(len(unreadable), 'record')} on the topic cannot be read as audit records, the "
+            f"first: {topic}/{first.partition}/{first.offset}: {first.problem}"
+        )

@@ -1,0 +1,138 @@
+"""Room `cli`: one event's story as a person reads it. Touches nothing but the terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from rich.text import Text
+
+from completion_relay.audit_original import Original, Position, Undecided
+from completion_relay.cli.audit.rendering import activity, disposition, latency, tries
+from completion_relay.cli.output import plural, print_fields, print_line, print_note
+from completion_relay.cli.times import show_time
+from completion_relay.settings import Settings
+from completion_schemas.audit import AuditRecord
+
+Fields = list[tuple[str, str | Text]]
+
+
+def print_story(
+    event_id: str,
+    records: Sequence[AuditRecord],
+    originals: Mapping[Position, Original | None],
+) -> None:
+    """Print who emitted the event, and each delivery of it with what was decided.
+
+    Args:
+        event_id: The event's.
+        records: What was decided, the oldest first.
+        originals: The event's own records; one that is not looked up is not told of.
+    """
+    counted = Counter(str(record.disposition) for record in records)
+    outcome = ", ".join(f"{name} {n} times" if n > 1 else name for name, n in counted.items())
+    times = "once" if len(records) == 1 else f"{len(records)} times"
+    print_line(f"Event {event_id} was delivered {times}: {outcome}.")
+    if emitted := _emitted(records):
+        print_line()
+        print_line("emitted")
+        print_fields(emitted, indent=3)
+    for number, record in enumerate(records, 1):
+        print_line()
+        print_line(
+            Text.assemble(f"{number}  ", disposition(record), f"  {show_time(record.decided_at)}")
+        )
+        shown = _delivery(record, originals)
+        print_fields([(name, value) for name, value in shown if value], indent=3)
+
+
+def print_now(said: Sequence[tuple[AuditRecord, str, str | None]]) -> None:
+    """Print what Temporal says now.
+
+    Args:
+        said: For each activity a record that names it, what is said of it, and a link.
+    """
+    for record, text, link in said:
+        print_line()
+        print_line("now at Temporal")
+        shown: Fields = [("activity", activity(record)), ("is", text), ("see", link or "")]
+        print_fields([(name, value) for name, value in shown if value], indent=3)
+
+
+def print_undecided(event_id: str, settings: Settings, found: Sequence[Undecided]) -> None:
+    """Print where an event is that is not in the trail."""
+    if not found:
+        print_note(
+            f"No decision about event {event_id} is on {settings.topics.audit}, and it is not among "
+            f"the undecided of group {settings.kafka.group_id}: it was not sent to "
+            f"{settings.topics.completions}, has another id, or is older than the topics' retention."
+        )
+        return
+    print_line(f"Event {event_id} is not decided yet.")
+    for waits in found:
+        print_line()
+        print_line("parked" if waits.not_before else "waits")
+        shown: Fields = [
+            ("record", f"{waits.topic}/{waits.partition}/{waits.offset}"),
+            ("written", show_time(waits.timestamp_ms * 10**6)),
+            ("why", waits.reason),
+            ("tried again", show_time(waits.not_before or 0)),
+        ]
+        print_fields([(name, value) for name, value in shown if value], indent=3)
+
+
+def _emitted(records: Sequence[AuditRecord]) -> Fields:
+    # An event's own words are the same in each delivery; where it could not be
+    # decoded there are none.
+    told = next((record for record in records if record.occurred_at), None)
+    if told is None:
+        return []
+    run = f" (run {told.origin_run_id})" if told.origin_run_id else ""
+    shown: Fields = [
+        ("occurred", show_time(told.occurred_at or 0)),
+        ("type", told.type),
+        ("by", told.origin_workflow_id and told.origin_workflow_id + run),
+        ("signed with", told.key_id or ""),
+    ]
+    return [(name, value) for name, value in shown if value]
+
+
+def _delivery(record: AuditRecord, originals: Mapping[Position, Original | None]) -> Fields:
+    position = (record.topic, record.partition, record.offset)
+    delivery = "/".join(map(str, position))
+    if record.redelivery:
+        delivery += ", delivered before"
+    if record.replay_of:
+        delivery += f", a replay of {record.replay_of}"
+    run = f" (run {record.run_id})" if record.run_id else ""
+    attempt = f", attempt {record.attempt}" if record.attempt else ""
+    return [
+        ("why", record.detail),
+        ("activity", f"{activity(record)}{attempt}" if activity(record) else ""),
+        ("workflow", f"{record.namespace}/{record.workflow_id}{run}" if record.workflow_id else ""),
+        (
+            "token",
+            record.token_fingerprint and f"{record.token_preview} ({record.token_fingerprint})",
+        ),
+        ("record", delivery),
+        ("written", _original(originals[position]) if position in originals else ""),
+        ("received", show_time(record.received_at)),
+        *_tries(record),
+        ("decided by", f"{record.relay_id} (group {record.group})"),
+    ]
+
+
+def _tries(record: AuditRecord) -> Fields:
+    """Return the tries of one delivery, in their order."""
+    return [
+        ("took", f"{latency(record)}, {tries(record)}"),
+        ("Temporal", record.rpc_status or ""),
+    ]
+
+
+def _original(seen: Original | None) -> str:
+    if seen is None:
+        return "not on its topic any more"
+    when = show_time(max(0, seen.timestamp_ms) * 10**6)
+    kind = seen.content_type or "no content type"
+    return f"{when}, {plural(seen.size, 'byte')}, {kind}"

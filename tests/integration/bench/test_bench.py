@@ -51,7 +51,19 @@ async def test_a_quick_run_of_the_cpu_part_ends_well_and_writes_its_figures(
     assert ("met: " if target["met"] else "MISSED: ") in out
 
 
+async def test_a_quick_run_of_the_reading_part_finds_the_one_record_that_it_asks_for(
+    kafka_address: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "bench.json"
+    code, out = await bench("--quick", "--only", "g", "--kafka", kafka_address, "--json", file)
+    assert code == 0, out
+    part = json.loads(file.read_text("utf-8"))["parts"]["g"]
+    assert {target["limit"] for target in part["targets"]} == {50_000}
+    hits = {way: figures["rounds"][0]["hits"] for way, figures in part["figures"].items()}
+    assert sorted(hits.values()) == [0, 0, 1, 5_000, 5_000]
+
+
 async def test_a_part_that_is_not_there_is_refused_with_those_that_are() -> None:
     code, out = await bench("--only", "a,x")
     assert code == 2
-    assert "no part x: choose of a, b, c, d, e, f" in out
+    assert "no part x: choose of a, b, c, d, e, f, g" in out

@@ -1,56 +1,19 @@
-"""`completion-relay audit list` and `show` on a real broker."""
+"""`completion-relay audit list`, and the trail that it reads, on a real broker."""
 
 from __future__ import annotations
 
-import dataclasses
 import time
 
 import pytest
 from aiokafka import AIOKafkaProducer
 from tests.integration.cli.conftest import Commands
+from tests.integration.cli.trail import MINUTE, decision, write
 from tests.support import Topics, produce
 
 from completion_relay.audit_trail import AuditEntry, AuditTrail, Unreadable
-from completion_schemas.audit import AuditRecord, audit_to_json_dict, encode_audit
+from completion_schemas.audit import audit_to_json_dict, encode_audit
 from completion_schemas.dispositions import DeadLetterReason, Disposition
 from completion_schemas.times import UnixNanos, nanos_rfc3339
-
-MINUTE = 60 * 10**9
-
-
-def decision(event_id: str, **changes: object) -> AuditRecord:
-    now = UnixNanos(time.time_ns())
-    record = AuditRecord(
-        event_id=event_id,
-        type="completed",
-        disposition=Disposition.APPLIED,
-        detail="Temporal took it",
-        namespace="default",
-        workflow_id="order-42",
-        run_id="run",
-        activity_id="5",
-        attempt=1,
-        token_preview="CiQ...",
-        token_fingerprint="f" * 32,
-        topic="completions",
-        partition=0,
-        offset=17,
-        occurred_at=UnixNanos(now - 12 * 10**6),
-        received_at=now,
-        decided_at=now,
-        tries=1,
-        rpc_status="OK",
-        relay_id="relay-1",
-        group="g",
-    )
-    return dataclasses.replace(record, **changes)  # type: ignore[arg-type]
-
-
-async def write(kafka: str, topics: Topics, *records: AuditRecord) -> None:
-    for record in records:
-        await produce(
-            kafka, topics.audit, encode_audit(record), key=record.event_id.encode() or None
-        )
 
 
 async def test_list_prints_the_newest_last_and_no_more_than_the_limit(
@@ -105,6 +68,7 @@ async def test_a_piped_list_is_one_line_an_event_with_whole_ids(
         (("--reason", "invalid", "--namespace", "default"), ["invalid"]),
         (("--workflow-id", "other", "--event-id", "other"), ["other"]),
         (("--from", "2h", "--to", "1h"), ["old"]),
+        (("--key-id", "k2", "--activity-id", "other"), ["other"]),
     ],
     ids=" ".join,
 )
@@ -127,7 +91,13 @@ async def test_list_takes_what_is_asked_for(
         decision("applied"),
         decision("duplicate", disposition=Disposition.DUPLICATE),
         decision("invalid", disposition=Disposition.DEAD_LETTERED, reason=DeadLetterReason.INVALID),
-        decision("other", workflow_id="other", disposition=Disposition.CONFLICT),
+        decision(
+            "other",
+            workflow_id="other",
+            activity_id="other",
+            key_id="k2",
+            disposition=Disposition.CONFLICT,
+        ),
         decision("billing", namespace="billing", disposition=Disposition.CONFLICT),
     ]
     await write(kafka_address, topics, *records)
@@ -139,41 +109,6 @@ async def test_list_exits_1_when_there_is_nothing(commands: Commands) -> None:
     done = await commands("audit", "list", "--from", "1h")
     assert (done.code, done.out) == (1, "")
     assert "Nothing that is asked for was decided since" in done.err
-
-
-async def test_show_tells_every_delivery_in_order(
-    commands: Commands, topics: Topics, kafka_address: str
-) -> None:
-    now = time.time_ns()
-    first = decision("e", decided_at=UnixNanos(now - MINUTE))
-    second = decision(
-        "e",
-        disposition=Disposition.DUPLICATE,
-        detail="completions/0/17 did it",
-        offset=18,
-        tries=2,
-        replay_of="completions/0/17",
-    )
-    await write(kafka_address, topics, second, first, decision("another"))
-    done = await commands("audit", "show", "e")
-    assert done.code == 0, done.err
-    assert done.out.startswith("Event e was delivered 2 times: applied, duplicate.")
-    story = done.out.split("\n\n")
-    assert story[1].startswith("emitted\n   occurred")
-    assert story[2].startswith("1  applied")
-    assert story[3].startswith("2  duplicate")
-    assert "completions/0/18, a replay of completions/0/17" in story[3]
-    assert "2 tries" in story[3]
-    assert story[4].startswith("now at Temporal")
-    assert "another" not in done.out
-
-
-async def test_show_of_an_unknown_event_exits_1_and_says_why_that_may_be(
-    commands: Commands, topics: Topics
-) -> None:
-    done = await commands("audit", "show", "nobody")
-    assert (done.code, done.out) == (1, "")
-    assert f"No decision about event nobody is on {topics.audit}" in done.err
 
 
 async def test_a_record_that_is_no_audit_record_is_counted_and_stops_nothing(

@@ -46,6 +46,7 @@ WRONG: dict[str, str] = {
     "temporal.profile": '""',
     "temporal.config_file": "1",
     "temporal.namespaces": '[""]',
+    "temporal.ui_url": '"localhost:8233"',
     "temporal.cluster": "1",
     "temporal.rpc_timeout": "0",
     "temporal.clusters": '[{name = "west"}]',
@@ -130,6 +131,7 @@ def cluster(**more: str) -> dict[str, str]:
         ([cluster(address="west")], "setting temporal.clusters.0.address = 'west'"),
         ([cluster(adress="west:1")], "did you mean temporal.clusters.0.address?"),
         ([cluster(rpc_timeout="0")], "setting temporal.clusters.0.rpc_timeout"),
+        ([cluster(ui_url="http://ui?namespace=a")], "neither a user nor anything after the path"),
         ([cluster(max_in_flight="0")], "setting temporal.clusters.0.max_in_flight"),
     ],
 )

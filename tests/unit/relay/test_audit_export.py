@@ -1,0 +1,75 @@
+"""A file of decisions is there as a whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.strategies import audit_records
+from tests.unit.relay.trails import decision
+
+from completion_relay.audit_export import ExportError, Format, exported, format_of, written_to
+from completion_schemas.audit import AuditRecord, audit_fields, audit_to_json_dict, encode_audit
+
+ROW: dict[str, Any] = audit_to_json_dict(decision("e", decided=1))
+
+
+@pytest.mark.parametrize("kind", Format)
+def test_an_error_leaves_the_old_file_and_no_part_of_a_new_one(
+    kind: Format, tmp_path: Path
+) -> None:
+    file = tmp_path / "trail"
+    file.write_text("old")
+    with pytest.raises(RuntimeError), exported(file, kind) as writer:
+        writer.write([ROW])
+        raise RuntimeError
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_an_error_of_others_in_between_stays_what_it_is(tmp_path: Path) -> None:
+    """Kafka's time-outs are OSErrors, too."""
+    with pytest.raises(TimeoutError), exported(tmp_path / "trail", Format.CSV):
+        raise TimeoutError
+
+
+def test_parquet_without_pyarrow_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with (
+        pytest.raises(ExportError, match=r"install completion-relay\[parquet\]"),
+        exported(tmp_path / "trail.parquet", Format.PARQUET),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@given(made=st.lists(audit_records(), max_size=5))
+def test_json_lines_lose_nothing(made: list[AuditRecord]) -> None:
+    stream = io.StringIO()
+    writer = written_to(stream, Format.JSONL)
+    writer.write([audit_fields(encode_audit(record)) for record in made])
+    # Not splitlines(): U+2028 is a character like any other in JSON.
+    lines = stream.getvalue().split("\n")[:-1]
+    assert [json.loads(line) for line in lines] == [audit_to_json_dict(record) for record in made]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.jsonl", Format.JSONL),
+        ("a.CSV", Format.CSV),
+        ("a.parquet", Format.PARQUET),
+        ("a.txt", None),
+        ("parquet", None),
+    ],
+)
+def test_a_files_ending_says_its_format(name: str, kind: Format | None) -> None:
+    assert format_of(Path(name)) is kind

@@ -15,6 +15,7 @@ from completion_relay.cli.times import show_time
 from completion_relay.decision import Delivery, Park
 from completion_relay.embedded.process import free_port
 from completion_relay.parking import parked_record
+from completion_schemas.audit import Call
 from completion_schemas.cloudevents import encode_record
 from completion_schemas.dispositions import Disposition
 from completion_schemas.times import UnixNanos
@@ -47,6 +48,22 @@ async def test_show_tells_every_delivery_in_order(
     assert "2 tries" in duplicate
     assert at_temporal.startswith("now at Temporal")
     assert "another" not in done.out
+
+
+async def test_show_tells_each_try_and_how_many_more_there_were(
+    commands: Commands, topics: Topics, kafka_address: str
+) -> None:
+    now = time.time_ns()
+    calls = (Call(UnixNanos(now - MINUTE), "UNAVAILABLE"), Call(UnixNanos(now), "OK"))
+    await write(kafka_address, topics, decision("e", tries=9, calls=calls))
+    done = await commands("audit", "show", "e", "--no-temporal")
+    lines = (line.strip() for line in done.out.splitlines())
+    told = [line for line in lines if line.startswith("Temporal")]
+    assert [line.rpartition("  ")[2].strip() for line in told] == [
+        "UNAVAILABLE",
+        "OK",
+        "and 7 tries of which only the number is kept",
+    ]
 
 
 async def test_show_tells_the_events_own_record_and_what_temporal_says_now(

@@ -124,10 +124,15 @@ def _delivery(record: AuditRecord, originals: Mapping[Position, Original | None]
 
 def _tries(record: AuditRecord) -> Fields:
     """Return the tries of one delivery, in their order."""
-    return [
-        ("took", f"{latency(record)}, {tries(record)}"),
-        ("Temporal", record.rpc_status or ""),
-    ]
+    took = ("took", f"{latency(record)}, {tries(record)}")
+    if not record.calls:
+        return [took, ("Temporal", record.rpc_status or "")]
+    shown = [("Temporal", f"{show_time(call.at)}  {call.status}") for call in record.calls]
+    if more := record.tries - len(shown):
+        shown.append(
+            ("Temporal", f"and {plural(more, 'try', 'tries')} of which only the number is kept")
+        )
+    return [took, *shown]
 
 
 def _original(seen: Original | None) -> str:

@@ -1,7 +1,10 @@
 """Room `tests/bench`, part e: the relay's resident memory with a backlog of a million events.
 
-Two phases, since both fill a relay: Temporal is away (every call is answered
-UNAVAILABLE) while the backlog waits, then the backlog is worked off.
+Two phases, since both fill a relay: no completion gets through while the backlog
+waits (each is answered UNAVAILABLE, and other calls as ever: of a cluster that is
+away as a whole nothing is begun), then the backlog is worked off. The windows fill
+in the first, one event after the other, from when the backlog begins to be
+published: on a busy machine that takes longer, and memory is more.
 """
 
 from __future__ import annotations

@@ -61,11 +61,11 @@ async def test_tail_prints_the_newest_of_all_partitions_the_newest_last(
 async def test_tail_prints_a_line_a_decision(
     commands: Commands, topics: Topics, kafka_address: str
 ) -> None:
-    record = decision("e\x1b", disposition=Disposition.CLOSED)
+    record = decision("e\x1b", type="\x1b[0m", disposition=Disposition.CLOSED)
     await write(kafka_address, topics, decision("other"), record)
     done = await commands("audit", "tail", "--disposition", "closed")
     (line,) = done.out.splitlines()
-    assert line.split("  ")[1:5] == ["closed", "completed", "e\\x1b", "order-42 / 5"]
+    assert line.split("  ")[1:5] == ["closed", "\\x1b[0m", "e\\x1b", "order-42 / 5"]
 
 
 async def test_tail_exits_1_when_there_is_nothing(commands: Commands) -> None:

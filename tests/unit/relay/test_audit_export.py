@@ -26,9 +26,14 @@ def test_an_error_leaves_the_old_file_and_no_part_of_a_new_one(
 ) -> None:
     file = tmp_path / "trail"
     file.write_text("old")
-    with pytest.raises(RuntimeError), exported(file, kind) as writer:
-        writer.write([ROW])
-        raise RuntimeError
+
+    def break_off() -> None:
+        with exported(file, kind) as writer:
+            writer.write([ROW])
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        break_off()
     assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [file]
 

@@ -69,13 +69,13 @@ def print_list(records: Sequence[AuditRecord]) -> None:
 
 def line(record: AuditRecord) -> Text:
     """Return a decision as one line, for who watches them come."""
-    # Empty ids would make the columns of two lines unlike.
-    ids = [record.event_id or "-", activity(record) or "-"]
+    # What is empty would make the columns of two lines unlike.
+    names = [record.type or "-", record.event_id or "-", activity(record) or "-"]
     return Text.assemble(
         (show_time(record.decided_at), "dim"),
         "  ",
         disposition(record),
-        f"  {record.type or '-'}  {printable('  '.join(ids))}  {latency(record)}, {tries(record)}",
+        f"  {printable('  '.join(names))}  {latency(record)}, {tries(record)}",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from completion_relay.decision import Decision, Delivery
+from completion_relay.replay.headers import REPLAY_OF
 from completion_relay.task_token import TokenHint, read_token, seems_to_name
 from completion_relay.verdict import Status
 from completion_schemas.audit import AuditRecord, encode_audit
@@ -16,9 +17,6 @@ _MAX_ID_BYTES = 1_000
 """Temporal's own limit of an id (`limit.maxIDLength`); anybody may write longer ones to Kafka, and
 an audit record that is too large for its topic could never be written."""
 _MAX_DETAIL_BYTES = 4_096
-
-REPLAY_OF = "completion-replay-of"
-"""Header of a replayed record: the position of the record that was replayed."""
 
 
 def audit_record(

@@ -1,12 +1,14 @@
 """Room `dead_letter`: the record for the dead-letter topic. Core: touches nothing.
 
 Value, key and headers of the original stay untouched; what is known of the
-failure goes into further headers (contract section 7).
+failure goes into further headers (contract section 7). What was replayed and fails
+again is known by where it was first, as the replay says it.
 """
 
 from __future__ import annotations
 
 from completion_relay.decision import Decision, Delivery
+from completion_relay.replay.headers import TIMESTAMP, number_of, replay_of
 from completion_schemas.events import UnixNanos
 from completion_schemas.record import KafkaRecord
 from completion_schemas.times import nanos_rfc3339
@@ -15,6 +17,7 @@ PREFIX = "completion-dlq-"
 _ORIGIN = ("topic", "partition", "offset", "timestamp", "first-failed-at")
 _MAX_DETAIL_BYTES = 4_096
 """An error text may quote much; the dead-letter topic has room for a bounded header."""
+_LATEST = 2**63 - 1
 
 
 def dead_letter(
@@ -32,15 +35,17 @@ def dead_letter(
             kept.append((name, value))
         elif value is not None:
             first.setdefault(name.removeprefix(PREFIX), value)
+    origin = replay_of(kept)
+    stamp = None if origin is None else number_of(kept, TIMESTAMP, most=_LATEST)
     at = nanos_rfc3339(now)
     failure = {
         "reason": str(decision.reason),
         "detail": decision.detail.encode()[:_MAX_DETAIL_BYTES].decode("utf-8", "ignore"),
         "stage": decision.stage,
-        "topic": delivery.topic,
-        "partition": str(delivery.partition),
-        "offset": str(delivery.offset),
-        "timestamp": str(delivery.timestamp_ms),
+        "topic": (origin or delivery).topic,
+        "partition": str((origin or delivery).partition),
+        "offset": str((origin or delivery).offset),
+        "timestamp": str(delivery.timestamp_ms if stamp is None else stamp),
         "consumer-group": group,
         "tries": str(decision.tries),
         "first-failed-at": at,

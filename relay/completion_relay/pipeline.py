@@ -23,7 +23,7 @@ from completion_relay.means import Means
 from completion_relay.observe import Observer
 from completion_relay.parking import parked_record
 from completion_relay.place import Place
-from completion_relay.route import Destination, Routes
+from completion_relay.route import Destination, Routes, redirected
 from completion_relay.settings import SkipSettings, TopicSettings
 from completion_relay.signals import signal_record
 from completion_relay.verdict import DeadLetter
@@ -113,7 +113,7 @@ class Pipeline:
         """Decode and route a record; never raises for what is in it."""
         record = delivery.record
         try:
-            event = decode_record(record.headers, record.value)
+            event = redirected(decode_record(record.headers, record.value), record.headers)
         except DecodeError as error:
             return self.refused(delivery, str(error))
         alone = (delivery.topic, delivery.partition, delivery.offset)

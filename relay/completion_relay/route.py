@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from completion_relay.replay.headers import namespace_of
 from completion_relay.verdict import DeadLetter
 from completion_schemas.dispositions import DeadLetterReason
 from completion_schemas.events import CompletionEvent
+from completion_schemas.record import Headers
+
+
+def redirected(event: CompletionEvent, headers: Headers) -> CompletionEvent:
+    """Return the event with the namespace that a replay has given it, else as it is.
+
+    Before anything is made of it: the key of an event by ids has the namespace, and whatever
+    is said about one activity must have one key. Whether that namespace is served is asked
+    as for any other.
+
+    Raises:
+        DecodeError: the record's headers do not say clearly which one is meant.
+    """
+    namespace = namespace_of(headers)
+    if namespace is None or namespace == event.activity.namespace:
+        return event
+    return replace(event, activity=replace(event.activity, namespace=namespace))
 
 
 @dataclass(frozen=True, slots=True)

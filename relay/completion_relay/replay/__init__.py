@@ -1,0 +1,1 @@
+"""Room `replay`: puts events again, each at most once a replay, unchanged. See `reading.py`."""

@@ -58,6 +58,32 @@ async def transact(
         group: Whose offsets they are.
 
     Raises:
+        RefusedError: as `transact_to`.
+        KafkaError: as `transact_to`.
+    """
+    placed = {
+        TopicPartition(topic, number % len(await producer.partitions_for(topic))): of_topic
+        for topic, of_topic in records.items()
+    }
+    await transact_to(producer, placed, offsets, group=group)
+
+
+async def transact_to(
+    producer: AIOKafkaProducer,
+    records: Mapping[TopicPartition, Iterable[KafkaRecord]],
+    offsets: Mapping[TopicPartition, OffsetAndMetadata],
+    *,
+    group: str,
+) -> None:
+    """Write records and offsets in one transaction.
+
+    Args:
+        producer: Of the transactions; started.
+        records: To write, by topic and partition.
+        offsets: To commit.
+        group: Whose offsets they are.
+
+    Raises:
         RefusedError: a topic did not take some of the records, `TooLargeError` for their size. The
             transaction is not committed, and the producer is of no use any more.
         KafkaError: anything else; whether it is committed is not known.
@@ -66,9 +92,8 @@ async def transact(
     topics: list[str] = []
     sent: list[asyncio.Future[Any]] = []
     try:
-        for topic, of_topic in records.items():
-            partition = number % len(await producer.partitions_for(topic))
-            for built in batches_of(of_topic, producer):
+        for (topic, partition), of_partition in records.items():
+            for built in batches_of(of_partition, producer):
                 topics.append(topic)
                 sent.append(await producer.send_batch(built, topic, partition=partition))
         await producer.send_offsets_to_transaction(offsets, group)

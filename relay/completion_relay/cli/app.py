@@ -13,6 +13,7 @@ from completion_relay.cli.check import check
 from completion_relay.cli.demo import demo
 from completion_relay.cli.emit import emit
 from completion_relay.cli.output import print_line
+from completion_relay.cli.replay import replay
 from completion_relay.cli.run import run
 from completion_relay.cli.up import up
 
@@ -60,3 +61,4 @@ app.command("check")(check)
 app.add_typer(topics.app, name="topics")
 app.command("emit")(emit)
 app.add_typer(audit.app, name="audit")
+app.command("replay")(replay)

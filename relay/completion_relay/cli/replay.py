@@ -1,0 +1,253 @@
+"""Room `cli`: `completion-relay replay`. Touches the room `replay`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from completion_relay.cli.options import (
+    ConfigOption,
+    JsonOption,
+    KafkaOption,
+    TemporalOption,
+    settings_from,
+)
+from completion_relay.cli.replay_order import Asked, How
+from completion_relay.cli.replay_run import run_replay
+from completion_schemas.dispositions import DeadLetterReason, Disposition
+from completion_schemas.times import UnixNanos
+
+_WHICH = "Which events"
+_CHANGES = "What is changed"
+_HOW = "How it is done"
+
+
+def replay(
+    *,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="TIME",
+            help="Put on the topic at this time or later.",
+            rich_help_panel=_WHICH,
+        ),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option("--to", metavar="TIME", help="Before this time.", rich_help_panel=_WHICH),
+    ] = None,
+    offsets: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PARTITION:FROM-TO",
+            help="At these offsets, both included; repeatable. `3:1200-` is to the end.",
+            rich_help_panel=_WHICH,
+        ),
+    ] = None,
+    event_id: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="With this id; repeatable.", rich_help_panel=_WHICH),
+    ] = None,
+    workflow_id: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID", help="For this waiting workflow; repeatable.", rich_help_panel=_WHICH
+        ),
+    ] = None,
+    disposition: Annotated[
+        list[Disposition] | None,
+        typer.Option(
+            metavar="NAME",
+            help="That ended so, by the audit trail, the latest replay included; repeatable.",
+            rich_help_panel=_WHICH,
+        ),
+    ] = None,
+    reason: Annotated[
+        list[DeadLetterReason] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Dead-lettered for this reason; repeatable.",
+            rich_help_panel=_WHICH,
+        ),
+    ] = None,
+    dead_letters: Annotated[
+        bool,
+        typer.Option(
+            "--dead-letters",
+            help="From the dead-letter topic instead of the events' own.",
+            rich_help_panel=_WHICH,
+        ),
+    ] = False,
+    from_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="From a file that --to-file has written, for when the topic has them no more.",
+            rich_help_panel=_WHICH,
+        ),
+    ] = None,
+    heartbeats: Annotated[
+        bool,
+        typer.Option(
+            "--heartbeats",
+            help="Heartbeats, too. They are left out otherwise: they decide nothing, and what they "
+            "say is of then.",
+            rich_help_panel=_WHICH,
+        ),
+    ] = False,
+    namespace_map: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OLD=NEW",
+            help="Events for namespace OLD are for NEW now, which the relay has to serve; repeatable. "
+            "`=NEW` is for events that name none.",
+            rich_help_panel=_CHANGES,
+        ),
+    ] = None,
+    to_topic: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Put them on this topic instead of the relay's own.",
+            rich_help_panel=_CHANGES,
+        ),
+    ] = None,
+    to_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write them to a new file instead of sending them. It holds task tokens: whoever "
+            "reads it may end the activities. Only you can, as it is made.",
+            rich_help_panel=_CHANGES,
+        ),
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N",
+            min=0.01,
+            max=1_000_000,
+            help="Events a second at most.",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
+    max_replays: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=1_000,
+            help="How often one event may be replayed in all. Beyond that a person should look at "
+            "it: it is not sent, but counted, and written to --parked-file. It does not go to the "
+            "parked topic, from which the relay would take it up again by itself.",
+            rich_help_panel=_HOW,
+        ),
+    ] = 3,
+    parked_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where events over that cap are written, in the format of --to-file.",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
+    look_ups: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            max=1_000_000,
+            help="Events at most that are looked up at Temporal for the plan.",
+            rich_help_panel=_HOW,
+        ),
+    ] = 1_000,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--id",
+            metavar="NAME",
+            help="The replay's name: with the same one it goes on where it stopped, and sends nothing "
+            "twice. If left out, it follows from the options above: the same command goes on.",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Only say, event by event, what each would do now.",
+            rich_help_panel=_HOW,
+        ),
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Send them, after the plan.", rich_help_panel=_HOW)
+    ] = False,
+    wait: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            help="With --yes: wait so long for a relay to decide them, and say what became of them.",
+            rich_help_panel=_HOW,
+        ),
+    ] = 0.0,
+    config: ConfigOption = None,
+    kafka: KafkaOption = None,
+    temporal: TemporalOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    r"""Put events again: what is decided stays decided, what is not gets its chance.
+
+    Prints the plan first: how many events, how they ended, and what they would do now. Nothing is
+    written anywhere until `--yes`. A TIME is `2026-01-31T12:00:00Z`, `2026-01-31` (midnight UTC),
+    `now`, or how long ago: `90s`, `15m`, `1h`, `2d`.
+
+    An event is put as it was, key, value and headers; `completion-replay-*` headers say that it is
+    a replay, of what, and what was changed. It goes to the partition that it came from.
+
+    An interrupted replay goes on where it stopped when the same command is typed again, within
+    Kafka's `offsets.retention.minutes` (7 days unless set). Its range is that of its beginning:
+    `--from 1h` typed tomorrow goes on with today's hour; give `--id` a new name for tomorrow's.
+
+    Exits 1 if nothing is selected, or with `--wait` if some were not decided in time.
+
+    For example:
+
+        completion-relay replay --dead-letters --reason forbidden --namespace-map ordes=orders
+
+        completion-relay replay --from 2h --disposition unknown --rate 50 --yes --wait 60
+
+        completion-relay replay --from 2026-01-30 --to 2026-01-31 --to-file january.jsonl
+    """
+    settings = settings_from(config, kafka=kafka, temporal=temporal)
+    asked = Asked(
+        since=since,
+        until=until,
+        offsets=tuple(offsets or ()),
+        event_ids=frozenset(event_id or ()),
+        workflow_ids=frozenset(workflow_id or ()),
+        dispositions=frozenset(disposition or ()),
+        reasons=frozenset(reason or ()),
+        dead_letters=dead_letters,
+        from_file=from_file,
+        heartbeats=heartbeats,
+        namespace_map=tuple(namespace_map or ()),
+        to_topic=to_topic,
+        name=name,
+        max_replays=max_replays,
+        look_ups=look_ups,
+    )
+    how = How(
+        dry_run=dry_run,
+        yes=yes,
+        to_file=to_file,
+        parked_file=parked_file,
+        rate=rate,
+        wait=wait,
+        as_json=as_json,
+    )
+    run_replay(settings, asked.order(settings, UnixNanos(time.time_ns())), how)

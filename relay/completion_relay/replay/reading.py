@@ -1,0 +1,236 @@
+"""Room `replay`: what one replay reads: the order, its range, what the audit trail says, how far it has come.
+
+    progress -> range -> audit trail -> plan (`planning.py`) -> send (`sending.py`) -> follow
+
+Each of them reads the same records through the same sieve. Nothing is written here.
+Touches Kafka, through the rooms it puts together.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from completion_relay.audit_trail import AuditTrail, Offsets
+from completion_relay.replay.again import Changes, Kept
+from completion_relay.replay.checkpoint import read_progress
+from completion_relay.replay.decisions import Decisions
+from completion_relay.replay.headers import Position
+from completion_relay.replay.plan import Sieve
+from completion_relay.replay.progress import Mark, digest_of
+from completion_relay.replay.selection import END, Selection, Span, after, runs_of
+from completion_relay.replay.source import Batch, FileSource, Source, TopicSource
+from completion_relay.replay.trail import follow, read_trail
+from completion_relay.settings import Settings
+from completion_relay.topic_admin import TopicAdmin
+
+_NAME_DIGITS: Final = 12
+
+Step = Callable[[int], None]
+"""Told how many more are done."""
+
+
+def silent(_: int) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is to be replayed, and how."""
+
+    selection: Selection
+    changes: Changes
+    digest: str
+    """Of all that decides what is sent, `digest_of`."""
+    name: str = ""
+    """By which it is taken up again; empty: one that follows from what is replayed."""
+    from_file: Path | None = None
+    max_replays: int = 3
+    """How often an event may be replayed in all."""
+    look_ups: int = 1_000
+    """How many events at most to look at."""
+
+
+class Reading:
+    """A replay whose source, trail and progress are open."""
+
+    def __init__(
+        self,
+        order: Order,
+        settings: Settings,
+        options: dict[str, Any],
+        source: Source,
+        trail: AuditTrail,
+    ) -> None:
+        """Take what `open` has opened."""
+        self.order = order
+        self.trail = trail
+        self.marks: dict[int, Mark] = {}
+        """How far it has come; as yet only planned where `has_begun` is false."""
+        self.has_begun = False
+        self.options = options
+        self.progress_topic = source.topic or order.changes.topic
+        """Whose partitions the progress is kept for."""
+        self.decisions = Decisions()
+        self.gone = 0
+        """Events that the audit trail names and the topic has no more."""
+        self._settings = settings
+        self._source = source
+        self._selection = order.selection
+        self._spans: dict[int, list[Span]] = {}
+        self.sieve: Sieve
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(
+        cls, order: Order, settings: Settings, options: dict[str, Any]
+    ) -> AsyncIterator[Reading]:
+        """Open a replay for the length of the context, and find out how far it has come.
+
+        Args:
+            order: What is to be replayed.
+            settings: Where everything is.
+            options: What `connections.kafka_options` returns.
+
+        Raises:
+            TopicError: a topic is not there.
+            FileError: the file cannot be read.
+            ReplayError: the replay of this name is another one.
+            KafkaError: Kafka cannot be reached, or refuses.
+        """
+        topics = settings.topics
+        async with contextlib.AsyncExitStack() as opened:
+            source: Source
+            if order.from_file is not None:
+                file = FileSource(order.from_file)
+                source, digest = file, digest_of({"order": order.digest, "file": file.digest})
+                order = replace(order, digest=digest)
+            else:
+                topic = topics.dead_letter if order.selection.dead_letters else topics.completions
+                source = await opened.enter_async_context(
+                    TopicSource.open(
+                        options, topic, max_message_bytes=settings.relay.max_message_bytes
+                    )
+                )
+            if not order.name:
+                order = replace(order, name=order.digest[:_NAME_DIGITS])
+            trail = await opened.enter_async_context(AuditTrail.open(options, topics.audit))
+            replay = cls(order, settings, options, source, trail)
+            await replay._find_out()
+            yield replay
+
+    @property
+    def is_done(self) -> bool:
+        """Whether an earlier run has sent all of it."""
+        return self.has_begun and all(mark.is_done for mark in self.marks.values())
+
+    @property
+    def sent_before(self) -> int:
+        """How many events earlier runs have sent."""
+        return sum(mark.sent for mark in self.marks.values())
+
+    @property
+    def length(self) -> int:
+        """How many offsets, or lines, are to be read for a plan."""
+        return sum(span.end - span.begin for spans in self._spans.values() for span in spans)
+
+    async def progress(self) -> dict[int, Mark]:
+        """Return how far it has come, as Kafka has it; empty: it has not begun."""
+        async with TopicAdmin.connected(self.options) as admin:
+            # A producer would create it, with whatever settings the broker has.
+            await admin.partitions(self.order.changes.topic)
+            return await read_progress(
+                admin, self.order.name, self.progress_topic, digest=self.order.digest
+            )
+
+    async def _find_out(self) -> None:
+        self.marks = await self.progress()
+        self.has_begun = bool(self.marks)
+        if self.has_begun:
+            mark = next(iter(self.marks.values()))
+            self._selection = replace(self._selection, since=mark.since, until=mark.until)
+            return
+        since, until = self._selection.since, self._selection.until
+        self.marks = {
+            number: Mark(self.order.digest, span, span.begin, 0, since, until)
+            for number, span in (await self._source.range(since, until)).items()
+        }
+
+    async def prepare(self, step: Step = silent) -> None:
+        """Read the audit trail, and find out from it what is to be read.
+
+        Raises:
+            KafkaError: Kafka cannot be reached, or refuses.
+        """
+        selection, topic = self._selection, self._settings.topics.completions
+        is_topic = self._source.topic == topic
+        begins_with_since = self._source.topic is not None and not selection.offsets
+        decisions, named = await read_trail(
+            self.trail,
+            selection,
+            topic=topic,
+            since=selection.since if begins_with_since else None,
+            step=step,
+        )
+        by_name = is_topic and selection.needs_trail
+        there = await self._source.there({n: mark.span for n, mark in self.marks.items()})
+        for number, span in there.items():
+            spans = selection.spans(number, span)
+            if by_name:
+                offsets = (o for o in named.get(number, ()) if any(o in s for s in spans))
+                spans = runs_of(offsets)
+            self._spans[number] = spans
+        if by_name:
+            whole = await self._source.there({number: Span(0, END) for number in there})
+            self.gone = sum(
+                offset < whole[number].begin
+                for number, offsets in named.items()
+                for offset in offsets
+                if number in whole
+            )
+        self.decisions = decisions
+        self.sieve = Sieve(
+            selection,
+            decisions,
+            max_replays=self.order.max_replays,
+            is_read=lambda position: self._reads(position, named if by_name else None),
+            is_wanted=(lambda kept: kept.at[1] in named.get(kept.at[0], ()))
+            if by_name
+            else lambda _: True,
+        )
+
+    def _reads(self, position: Position, named: Mapping[int, set[int]] | None) -> bool:
+        if position.topic != self._source.topic:
+            return False
+        spans = self._spans.get(position.partition, ())
+        if not any(position.offset in span for span in spans):
+            return False
+        return named is None or position.offset in named.get(position.partition, ())
+
+    def read(self) -> AsyncGenerator[Batch, None]:
+        """Yield all that is asked for."""
+        return self._source.read(self._spans)
+
+    def read_on(self, marks: Mapping[int, Mark]) -> AsyncGenerator[Batch, None]:
+        """Yield what is left of it."""
+        left = {
+            number: after(spans, marks[number].reached)
+            for number, spans in self._spans.items()
+            if number in marks
+        }
+        return self._source.read(left)
+
+    def was_sent(self, kept: Kept) -> bool:
+        """Whether an earlier run has had this record."""
+        number, offset = kept.at
+        return offset < self.marks[number].reached
+
+    async def follow(
+        self, begin: Offsets, origins: set[Position], *, within: float, step: Step = silent
+    ) -> Counter[str]:
+        """Return what became of replayed events, as far as it is decided in time; see `trail.follow`."""
+        return await follow(self.trail, begin, origins, within=within, step=step)

@@ -1,0 +1,94 @@
+"""Room `replay`: the audit trail, read for a replay. Touches the room `audit_trail`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+
+from completion_relay.audit_trail import AuditEntry, AuditFilter, AuditTrail, Offsets
+from completion_relay.replay.decisions import Decisions, Ended
+from completion_relay.replay.headers import Position
+from completion_relay.replay.selection import Selection
+from completion_schemas.audit import AuditRecord
+from completion_schemas.times import UnixNanos
+
+
+async def read_trail(
+    trail: AuditTrail,
+    selection: Selection,
+    *,
+    topic: str,
+    since: UnixNanos | None,
+    step: Callable[[int], None],
+) -> tuple[Decisions, Mapping[int, set[int]]]:
+    """Return what the trail says of events, and which records of a topic it names as asked for.
+
+    Args:
+        trail: To read, from `since` to its end.
+        selection: What is asked for.
+        topic: Of the records.
+        since: When the first of what can be asked for was put there; None: nobody knows.
+        step: Told how many records were read.
+
+    Raises:
+        KafkaError: Kafka cannot be reached, or refuses.
+    """
+    decisions, named = Decisions(), defaultdict[int, set[int]](set)
+    of_disposition = AuditFilter(dispositions=selection.dispositions, reasons=selection.reasons)
+    async with contextlib.aclosing(trail.read(since=since)) as entries:
+        async for entry in entries:
+            step(1)
+            if not isinstance(entry, AuditEntry):
+                continue
+            record = entry.record
+            decisions.note(record)
+            if (
+                record.topic == topic
+                and of_disposition.matches(record)
+                and _is_named(selection, record)
+            ):
+                named[record.partition].add(record.offset)
+    return decisions, named
+
+
+def _is_named(selection: Selection, record: AuditRecord) -> bool:
+    return (not selection.event_ids or record.event_id in selection.event_ids) and (
+        not selection.workflow_ids or record.workflow_id in selection.workflow_ids
+    )
+
+
+async def follow(
+    trail: AuditTrail,
+    begin: Offsets,
+    origins: set[Position],
+    *,
+    within: float,
+    step: Callable[[int], None],
+) -> Counter[str]:
+    """Return what became of replayed events, as far as it is decided in time.
+
+    Args:
+        trail: To read.
+        begin: From where on: what was there before they were sent.
+        origins: Where the events were first; emptied of those that are decided.
+        within: Seconds.
+        step: Told how many were decided.
+
+    Raises:
+        KafkaError: Kafka cannot be reached, or refuses.
+    """
+    became: Counter[str] = Counter()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(within), contextlib.aclosing(trail.follow(begin)) as entries:
+            while origins:
+                entry = await anext(entries)
+                if not isinstance(entry, AuditEntry) or entry.record.replay_of is None:
+                    continue
+                origin = Position.parse(entry.record.replay_of)
+                if origin is not None and origin in origins:
+                    origins.discard(origin)
+                    became[str(Ended(entry.record.disposition, entry.record.reason))] += 1
+                    step(1)
+    return became

@@ -1,0 +1,101 @@
+"""An export file's lines and a replay's progress: what is written is read again, and nothing else is."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests import strategies
+
+from completion_relay.replay.again import Kept
+from completion_relay.replay.headers import Position
+from completion_relay.replay.line import LineError, from_line, to_line
+from completion_relay.replay.progress import Mark, digest_of, read_mark
+from completion_relay.replay.selection import Span
+from completion_schemas.record import KafkaRecord
+from completion_schemas.times import UnixNanos
+
+positions = st.builds(
+    Position,
+    st.from_regex(r"[A-Za-z0-9._-]{1,249}", fullmatch=True),
+    st.integers(0, 2**31 - 1),
+    st.integers(0, 2**63 - 1),
+)
+records = st.builds(
+    KafkaRecord,
+    st.none() | st.binary(),
+    st.none() | st.binary(),
+    st.lists(st.tuples(strategies.texts, st.none() | st.binary()), max_size=4).map(tuple),
+)
+offsets = st.integers(0, 2**63 - 1)
+marks = st.builds(
+    Mark,
+    st.just(digest_of({"a": 1})),
+    st.builds(Span, offsets, offsets),
+    offsets,
+    offsets,
+    st.none() | offsets.map(UnixNanos),
+    st.none() | offsets.map(UnixNanos),
+)
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | strategies.texts,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(strategies.texts, inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@given(positions, st.integers(-1, 2**63 - 1), records, st.integers(0, 10**6))
+def test_a_record_comes_back_from_its_line_byte_for_byte(
+    position: Position, stamp: int, record: KafkaRecord, number: int
+) -> None:
+    line = to_line(Kept(position, stamp, record, (3, 9)))
+    assert line.count(b"\n") == 1
+    assert from_line(line, number) == Kept(position, stamp, record, (0, number))
+
+
+@given(
+    st.binary()
+    | _json.map(lambda value: json.dumps(value).encode())
+    | st.dictionaries(
+        st.sampled_from(["topic", "partition", "offset", "timestamp", "key", "value", "headers"]),
+        _json,
+    ).map(lambda value: json.dumps(value).encode())
+)
+def test_any_other_line_is_refused_by_its_number_and_not_quoted(line: bytes) -> None:
+    try:
+        from_line(line, 41)
+    except LineError as error:
+        assert str(error).startswith("line 42 is not a record")  # noqa: PT017 - most lines are none
+
+
+def test_a_line_that_is_refused_shows_no_token() -> None:
+    token = base64.b64encode(b"a task token that nobody may see").decode()
+    with pytest.raises(LineError) as refused:
+        from_line(json.dumps({"topic": "t", "value": token}).encode(), 0)
+    assert token not in str(refused.value)
+
+
+@given(marks)
+def test_progress_is_read_as_it_was_committed_and_kafka_takes_it(mark: Mark) -> None:
+    assert read_mark(mark.reached, mark.metadata) == mark
+    assert len(mark.metadata.encode()) < 4_096
+
+
+@given(offsets, strategies.texts | _json.map(json.dumps))
+def test_what_others_have_committed_is_no_progress(offset: int, metadata: str) -> None:
+    assert read_mark(offset, metadata) is None
+
+
+@given(marks, st.lists(st.tuples(offsets, st.integers(0, 100)), max_size=5))
+def test_progress_never_goes_back(mark: Mark, steps: list[tuple[int, int]]) -> None:
+    before = mark
+    for reached, sent in steps:
+        after = before.at(reached, sent=sent)
+        assert after.reached >= before.reached
+        assert after.sent == before.sent + sent
+        before = after

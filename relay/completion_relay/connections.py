@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from temporalio.envconfig import ClientConfigProfile, ClientConnectConfig
 from temporalio.service import GrpcCompression
 
 from completion_relay.load import ConfigurationError
+from completion_relay.route import Routes
 from completion_relay.setting_types import host_port
-from completion_relay.settings import ClusterSettings, KafkaSettings, TemporalSettings
+from completion_relay.settings import ClusterSettings, KafkaSettings, Settings, TemporalSettings
 
 DEFAULT_TEMPORAL_ADDRESS = "localhost:7233"
 DEFAULT_NAMESPACE = "default"
@@ -253,4 +255,20 @@ def first_namespace(temporal: TemporalSettings, cluster: str) -> str:
     raise ConfigurationError(
         f"cluster {cluster!r} is not in these settings, so its first namespace is not known: name "
         "the namespace, or give the relay's settings with --config"
+    )
+
+
+def routes_of(settings: Settings, connections: Sequence[TemporalConnection]) -> Routes:
+    """Return what a relay with these settings serves.
+
+    Args:
+        settings: All of them.
+        connections: What `temporal_connections` returns.
+    """
+    default, *others = connections
+    return Routes(
+        namespaces=default.namespaces,
+        cluster=settings.temporal.cluster,
+        others={other.name: other.namespaces for other in others},
+        allow_current_run=settings.relay.allow_current_run,
     )

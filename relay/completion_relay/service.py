@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from completion_relay.clock import SystemClock
 from completion_relay.cluster import Cluster
-from completion_relay.connections import kafka_options, temporal_connections
+from completion_relay.connections import kafka_options, routes_of, temporal_connections
 from completion_relay.consumer import Consumer
 from completion_relay.first_of import first_of
 from completion_relay.health import Health
@@ -23,7 +23,6 @@ from completion_relay.means import Patience
 from completion_relay.neighbours import Neighbours
 from completion_relay.observe import Observer
 from completion_relay.pipeline import Pipeline
-from completion_relay.route import Routes
 from completion_relay.settings import Settings
 from completion_relay.topics import partitions_apart
 
@@ -88,13 +87,8 @@ class Relay:
         """
         self._settings = settings
         self._clock = SystemClock()
-        self._temporal, *self._others = temporal_connections(settings.temporal)
-        self._routes = Routes(
-            namespaces=self._temporal.namespaces,
-            cluster=settings.temporal.cluster,
-            others={other.name: other.namespaces for other in self._others},
-            allow_current_run=settings.relay.allow_current_run,
-        )
+        self._temporal, *self._others = connections = temporal_connections(settings.temporal)
+        self._routes = routes_of(settings, connections)
         self._kafka = kafka_options(settings.kafka)
         self.health = Health()
         self.observer = Observer(

@@ -237,6 +237,7 @@ def replay(
         heartbeats=heartbeats,
         namespace_map=tuple(namespace_map or ()),
         to_topic=to_topic,
+        is_export=to_file is not None,
         name=name,
         max_replays=max_replays,
         look_ups=look_ups,

@@ -70,6 +70,8 @@ class Asked:
     heartbeats: bool
     namespace_map: tuple[str, ...]
     to_topic: str | None
+    is_export: bool
+    """Written to a file: that has no progress, and is none of a replay that is sent."""
     name: str | None
     max_replays: int
     look_ups: int
@@ -167,6 +169,7 @@ class Asked:
                 "reasons": sorted(self.reasons),
                 "heartbeats": self.heartbeats,
                 "to_topic": changes.topic,
+                "is_export": self.is_export,
                 "namespace_map": sorted(changes.namespaces.items()),
             }
         )

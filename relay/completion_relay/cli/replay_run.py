@@ -15,6 +15,7 @@ from completion_relay.cli.reach import REQUEST_TIMEOUT_MS, reaching_kafka
 from completion_relay.cli.replay_order import How
 from completion_relay.cli.replay_report import print_plan, print_result, print_row
 from completion_relay.connections import kafka_options
+from completion_relay.replay.checkpoint import ReplayError
 from completion_relay.replay.file import Export
 from completion_relay.replay.lookups import LookUps
 from completion_relay.replay.plan import Plan
@@ -40,7 +41,9 @@ def run_replay(settings: Settings, order: Order, how: How) -> None:
 async def _run(settings: Settings, order: Order, how: How) -> bool:
     options = {**kafka_options(settings.kafka), "request_timeout_ms": REQUEST_TIMEOUT_MS}
     async with Reading.open(order, settings, options) as reading:
-        if reading.is_done and not how.dry_run and how.to_file is None:
+        if reading.is_done:
+            if how.as_json:
+                print_result(reading, Result(), None, as_json=True)
             print_note(
                 f"Replay {reading.order.name} is done: it has sent "
                 f"{plural(reading.sent_before, 'event')}, and sends none of them again. For a new one "
@@ -105,8 +108,8 @@ async def _export(reading: Reading, plan: Plan, how: How) -> bool:
 async def _send(reading: Reading, plan: Plan, how: How) -> bool:
     result, became = Result(), None
     begin = await reading.trail.end()
-    try:
-        with _parked(how) as parked, progress(("sending", plan.to_send)) as (step,):
+    with _parked(how) as parked, progress(("sending", plan.to_send)) as (step,):
+        try:
             await send(
                 reading,
                 result,
@@ -115,12 +118,14 @@ async def _send(reading: Reading, plan: Plan, how: How) -> bool:
                 is_followed=bool(how.wait),
                 step=step,
             )
-    except BaseException:
-        print_note(
-            f"Replay {reading.order.name} was interrupted after {plural(result.sent, 'event')}: the "
-            "same command goes on where it stopped."
-        )
-        raise
+        except ReplayError:
+            raise  # it cannot go on, and says why
+        except BaseException:
+            print_note(
+                f"Replay {reading.order.name} was interrupted after {plural(result.sent, 'event')}: "
+                "the same command goes on where it stopped."
+            )
+            raise
     if how.wait:
         with progress(("waiting for the relay", len(result.origins))) as (step,):
             became = dict(await reading.follow(begin, result.origins, within=how.wait, step=step))

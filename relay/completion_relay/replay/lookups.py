@@ -14,12 +14,12 @@ from typing import Final
 
 from completion_relay.calls import Calls
 from completion_relay.clock import SystemClock
-from completion_relay.connections import TemporalConnection, temporal_connections
+from completion_relay.connections import TemporalConnection, routes_of, temporal_connections
 from completion_relay.evidence import Decided, Finding, Pending, Question
 from completion_relay.identity import RecordMark
 from completion_relay.replay.again import Changes
 from completion_relay.replay.plan import Treated
-from completion_relay.route import Destination, Routes
+from completion_relay.route import Destination
 from completion_relay.settings import Settings
 from completion_relay.triage import Triage, question_for
 from completion_relay.verdict import FAULT, Answer, DeadLetter, Fault
@@ -51,17 +51,6 @@ class Asked:
     to: Destination
     question: Question
     is_heartbeat: bool
-
-
-def routes_of(settings: Settings, connections: Sequence[TemporalConnection]) -> Routes:
-    """Return what a relay with these settings serves."""
-    default, *others = connections
-    return Routes(
-        namespaces=default.namespaces,
-        cluster=settings.temporal.cluster,
-        others={other.name: other.namespaces for other in others},
-        allow_current_run=settings.relay.allow_current_run,
-    )
 
 
 class LookUps:

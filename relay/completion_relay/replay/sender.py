@@ -26,6 +26,9 @@ from completion_relay.replay.progress import Mark
 from completion_schemas.record import KafkaRecord
 
 _OPEN_SECONDS: Final = 60.0
+_TRANSACTION_MS: Final = 10_000
+"""A relay reads no further than an open transaction: one of a replay that was killed in mid-air holds
+up the new events of its partitions until Kafka aborts it."""
 _UNLIMITED: Final = 2**30
 """Bytes. A topic's limit counts the compressed batch: the broker's is the one that holds."""
 _BATCH_BYTES: Final = 256 * 1024
@@ -59,6 +62,7 @@ class Sender:
         self._producer = AIOKafkaProducer(
             **self.options,
             transactional_id=transactional_id_of(self.name),
+            transaction_timeout_ms=_TRANSACTION_MS,
             acks="all",
             max_request_size=_UNLIMITED,
             max_batch_size=_BATCH_BYTES,

@@ -25,6 +25,8 @@ async def read_trail(
 ) -> tuple[Decisions, Mapping[int, set[int]]]:
     """Return what the trail says of events, and which records of a topic it names as asked for.
 
+    None are named where the selection needs no trail.
+
     Args:
         trail: To read, from `since` to its end.
         selection: What is asked for.
@@ -45,7 +47,8 @@ async def read_trail(
             record = entry.record
             decisions.note(record)
             if (
-                record.topic == topic
+                selection.needs_trail
+                and record.topic == topic
                 and of_disposition.matches(record)
                 and _is_named(selection, record)
             ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import stat
 import sys
 import uuid
@@ -90,6 +91,36 @@ async def test_an_applied_event_that_is_replayed_is_a_duplicate_and_the_workflow
     assert header(again, said.COUNT) == "1"
     replayed = next(record for record in await scene.audit() if record.replay_of)
     assert replayed.replay_of == f"{at.topic}/{at.partition}/{at.offset}"
+
+
+async def test_whatever_is_replayed_each_workflow_has_its_own_result_once(
+    commands: Commands, scene: Scene
+) -> None:
+    """Promise 2 on the real server: by token and by ids, decided and not, again and again."""
+    waiting = [await scene.waiting() for _ in range(6)]
+    for number, (_, reference) in enumerate(waiting):
+        named = replace(reference, task_token="", token_fingerprint="")
+        said_by = named if number % 2 else reference
+        await scene.emit(event(said_by, completed(b"%d" % number)))
+    # Before any is decided: each is there twice, and the relay has them side by side.
+    again = ("replay", "--from", "1h", "--max-replays", "9", "--yes", "--json")
+    assert (await commands(*again)).objects[1]["sent"] == len(waiting)
+    async with relay(scene.settings()):
+        assert [await handle.result() for handle, _ in waiting] == list(range(len(waiting)))
+        done = await commands(*again, "--id", scene.task_queue, "--wait", "60")
+        assert done.objects[1]["became"] == {"duplicate": len(waiting)}, done.err
+    for handle, _ in waiting:
+        ends = [
+            entry.event_id
+            async for entry in handle.fetch_history_events()
+            if entry.HasField("activity_task_completed_event_attributes")
+        ]
+        assert len(ends) == 1
+    became = Counter(record.disposition for record in await scene.audit())
+    assert became == {
+        Disposition.APPLIED: len(waiting),
+        Disposition.DUPLICATE: 2 * len(waiting),
+    }
 
 
 async def test_a_plan_says_what_it_would_do_and_sends_nothing(
@@ -421,3 +452,19 @@ async def test_nothing_that_is_asked_for_exits_1(commands: Commands, scene: Scen
     done = await commands("replay", "--event-id", "nobody", "--yes")
     assert done.code == 1
     assert "Nothing that is on the topic or in the file is asked for." in done.err
+
+
+async def test_what_is_too_large_with_its_headers_is_said_and_holds_up_nothing(
+    commands: Commands, scene: Scene
+) -> None:
+    narrow = f"{scene.topics.completions}.narrow"
+    await create_topics(scene.kafka, {narrow: {"max.message.bytes": "2000"}}, partitions=1)
+    placed = await put(scene, 2)
+    large = event(_NOBODY, completed(secrets.token_hex(3_000).encode()))
+    await scene.emit(large)
+    placed += await put(scene, 2)
+    done = await commands("replay", "--from", "1h", "--to-topic", narrow, "--yes", "--json")
+    assert done.code == 0, done.err
+    assert done.objects[1]["sent"] == 4
+    assert len(done.objects[1]["too_large"]) == 1
+    assert origins(await consume_all(scene.kafka, narrow)) == Counter(placed)

@@ -27,6 +27,7 @@ COMMANDS = (
     ("emit",),
     ("audit", "list"),
     ("audit", "show"),
+    ("replay",),
 )
 NOBODY = "127.0.0.1:1"
 """Port 1 of the loopback: nothing listens there."""

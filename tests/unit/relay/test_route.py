@@ -6,9 +6,11 @@ import base64
 
 import pytest
 
-from completion_relay.route import Destination, Routes
+from completion_relay.replay.headers import NAMESPACE
+from completion_relay.route import Destination, Routes, redirected
 from completion_relay.verdict import DeadLetter
 from completion_schemas.dispositions import DeadLetterReason
+from completion_schemas.errors import DecodeError
 from completion_schemas.events import ActivityReference, Completed, CompletionEvent, UnixNanos
 
 ROUTES = Routes(
@@ -93,3 +95,32 @@ def test_the_current_run_is_a_policy() -> None:
 def test_without_a_name_the_default_cluster_is_meant_by_none() -> None:
     routes = Routes(namespaces=("orders",))
     assert isinstance(routes.destination_of(event(task_token=TOKEN, cluster="eu")), DeadLetter)
+
+
+def redirect(*values: bytes | None, **reference: object) -> CompletionEvent:
+    headers = [("ce_id", b"e-1"), *((NAMESPACE, value) for value in values)]
+    return redirected(event(**reference), headers)
+
+
+def test_an_event_is_for_the_namespace_that_a_replay_has_given_it() -> None:
+    ids = {"workflow_id": "w", "run_id": "r", "activity_id": "a"}
+    given = redirect(b"billing", namespace="hr", **ids)
+    assert ROUTES.destination_of(given) == Destination("", "billing")
+    # What is said about one activity has one key, by which its order is kept.
+    assert given.activity_key == event(namespace="billing", **ids).activity_key
+
+
+def test_an_event_without_such_a_header_is_as_it_was() -> None:
+    assert redirect(task_token=TOKEN) == event(task_token=TOKEN)
+
+
+def test_a_namespace_that_is_not_served_is_forbidden_to_a_replay_too() -> None:
+    to = ROUTES.destination_of(redirect(b"hr", task_token=TOKEN, namespace="orders"))
+    assert isinstance(to, DeadLetter)
+    assert to.reason is DeadLetterReason.FORBIDDEN
+
+
+@pytest.mark.parametrize("values", [(b"orders", b"billing"), (b"",), (None,), (b"\xff",)])
+def test_a_namespace_that_is_not_plain_is_refused(values: tuple[bytes | None, ...]) -> None:
+    with pytest.raises(DecodeError, match="completion-replay-namespace"):
+        redirect(*values, task_token=TOKEN)

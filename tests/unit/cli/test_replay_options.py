@@ -1,0 +1,102 @@
+"""What the options of `replay` amount to, and what is refused before anything is connected to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from completion_relay.cli.app import app
+from completion_relay.cli.replay_order import Asked
+from completion_relay.replay.reading import Order
+from completion_relay.settings import Settings
+from completion_schemas.times import UnixNanos
+
+NOW = UnixNanos(1_800_000_000 * 10**9)
+ALL = ("--from", "1h")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "nothing says which events"),
+        (("--heartbeats", "--namespace-map", "a=b"), "nothing says which events"),
+        ((*ALL, "--dry-run", "--yes"), "--dry-run and --yes contradict each other"),
+        ((*ALL, "--to-file", "f", "--yes"), "--yes and --to-file contradict each other"),
+        ((*ALL, "--wait", "5"), "give it with --yes"),
+        ((*ALL, "--parked-file", "f"), "--parked-file is written with --yes or --to-file"),
+        ((*ALL, "--dry-run", "--parked-file", "f"), "--parked-file is written with"),
+        (("--from", "1h", "--to", "2h"), "--to is not after --from"),
+        (("--offsets", "1:5-3"), "ends before it begins"),
+        (("--offsets", "all"), "write PARTITION:FROM-TO"),
+        (("--from-file", "f", "--dead-letters"), "leave out --dead-letters and --offsets"),
+        ((*ALL, "--to-topic", "completions.audit"), "is one of the relay's own"),
+        ((*ALL, "--to-topic", "no topic"), "is no topic's name"),
+        ((*ALL, "--namespace-map", "orders"), "write OLD=NEW"),
+        ((*ALL, "--namespace-map", "a=b", "--namespace-map", "a=c"), "gives a two new ones"),
+        ((*ALL, "--id", "no name"), "name it otherwise"),
+        (("--from", "yesterday"), "is not a time"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_the_way_out(
+    options: tuple[str, ...], said: str
+) -> None:
+    result = CliRunner().invoke(app, ["replay", *options], prog_name="completion-relay")
+    assert result.exit_code == 2, result.output
+    assert said in result.stderr
+    assert result.stderr.startswith("error: ")
+
+
+def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+    gone = str(tmp_path / "gone.jsonl")
+    result = CliRunner().invoke(app, ["replay", "--from-file", gone], prog_name="completion-relay")
+    assert result.exit_code == 2
+    assert "No such file or directory: give a file that `replay --to-file`" in result.stderr
+
+
+def order(changes: dict[str, object] | None = None, *, now: int = NOW) -> Order:
+    given: dict[str, object] = {
+        "since": "1h",
+        "until": None,
+        "offsets": (),
+        "event_ids": frozenset(),
+        "workflow_ids": frozenset(),
+        "dispositions": frozenset(),
+        "reasons": frozenset(),
+        "dead_letters": False,
+        "from_file": None,
+        "heartbeats": False,
+        "namespace_map": (),
+        "to_topic": None,
+        "is_export": False,
+        "name": None,
+        "max_replays": 3,
+        "look_ups": 10,
+    }
+    return Asked(**given | (changes or {})).order(Settings(), UnixNanos(now))  # type: ignore[arg-type]
+
+
+def test_the_same_command_is_the_same_replay_whenever_it_is_typed() -> None:
+    assert order().digest == order(now=NOW + 10**12).digest
+    assert order().selection.since != order(now=NOW + 10**12).selection.since
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"since": "2h"},
+        {"heartbeats": True},
+        {"dead_letters": True},
+        {"namespace_map": ("a=b",)},
+        {"to_topic": "elsewhere"},
+        {"is_export": True},
+        {"event_ids": frozenset({"e"})},
+    ],
+)
+def test_what_would_send_something_else_is_another_replay(changes: dict[str, object]) -> None:
+    assert order(changes).digest != order().digest
+
+
+def test_how_fast_and_how_far_is_looked_makes_no_other_replay() -> None:
+    assert order({"max_replays": 9, "look_ups": 0}).digest == order().digest

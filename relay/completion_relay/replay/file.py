@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedWriter
 from pathlib import Path
 from typing import Final
@@ -23,9 +23,10 @@ _OTHERS: Final = 0o077
 class Export:
     """A file that is being written."""
 
-    def __init__(self, file: BufferedWriter) -> None:
-        """Take an open file; `create` and `add_to` make one."""
+    def __init__(self, file: BufferedWriter, what: str) -> None:
+        """Take an open file, and what names it; `create` and `add_to` make one."""
         self._file = file
+        self._what = what
 
     @classmethod
     @contextmanager
@@ -63,21 +64,46 @@ class Export:
             raise FileError(
                 f"{option} {path}: {error.strerror}: name a file that can be made"
             ) from None
-        with os.fdopen(number, "wb") as file:
+        file = os.fdopen(number, "wb")
+        try:
             if os.fstat(number).st_mode & _OTHERS:
                 raise FileError(
                     f"{option} {path}: others may read it, and it would hold task tokens: chmod 600 "
                     "it, or name another"
                 )
-            yield cls(file)
-            file.flush()
-            os.fsync(number)
+            export = cls(file, f"{option} {path}")
+            yield export
+            export.flush()
+        finally:
+            with suppress(OSError):  # it would write once more what there was no room for
+                file.close()
 
     def write(self, kept: Kept) -> None:
-        """Write one record."""
-        self._file.write(to_line(kept))
+        """Write one record.
+
+        Raises:
+            FileError: there is no room for it.
+        """
+        with self._named():
+            self._file.write(to_line(kept))
 
     def flush(self) -> None:
-        """Bring what was written to the disk."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Bring what was written to the disk.
+
+        Raises:
+            FileError: there is no room for it.
+        """
+        with self._named():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        # A full disk is not Kafka's fault, as which every other OSError counts here.
+        try:
+            yield
+        except OSError as error:
+            raise FileError(
+                f"{self._what}: {error.strerror}: what is in it so far is not all of it; name a file "
+                "on another disk"
+            ) from None

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
+import os
+import stat
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,10 +15,12 @@ from hypothesis import strategies as st
 from tests import strategies
 
 from completion_relay.replay.again import Kept
+from completion_relay.replay.file import Export
 from completion_relay.replay.headers import Position
 from completion_relay.replay.line import LineError, from_line, to_line
 from completion_relay.replay.progress import Mark, digest_of, read_mark
 from completion_relay.replay.selection import Span
+from completion_relay.replay.source import FileError
 from completion_schemas.record import KafkaRecord
 from completion_schemas.times import UnixNanos
 
@@ -99,3 +105,44 @@ def test_progress_never_goes_back(mark: Mark, steps: list[tuple[int, int]]) -> N
         assert after.reached >= before.reached
         assert after.sent == before.sent + sent
         before = after
+
+
+KEPT = Kept(Position("completions", 0, 7), 5, KafkaRecord(b"k", b"v", (("a", None),)))
+
+
+def lines(path: Path) -> list[Kept]:
+    return [from_line(line, n) for n, line in enumerate(path.read_bytes().splitlines())]
+
+
+def test_a_file_is_its_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "kept.jsonl"
+    with Export.create("--to-file", path) as file:
+        file.write(KEPT)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert lines(path) == [KEPT]
+
+
+def test_an_interrupted_replay_goes_on_with_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "left.jsonl"
+    for _ in range(2):
+        with Export.add_to("--parked-file", path) as file:
+            file.write(KEPT)
+    assert len(lines(path)) == 2
+
+
+def test_a_file_that_others_may_read_gets_no_token(tmp_path: Path) -> None:
+    path = tmp_path / "open.jsonl"
+    path.touch(0o644)
+    with pytest.raises(FileError, match="others may read it"), Export.add_to("--f", path):
+        pass
+    assert path.read_bytes() == b""
+
+
+def test_a_full_disk_is_said_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    path = tmp_path / "kept.jsonl"
+    with pytest.raises(FileError, match=f"{path}: No space left"), Export.create("--f", path) as f:
+        f.write(KEPT)

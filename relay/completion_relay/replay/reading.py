@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from completion_relay.audit_trail import AuditTrail, Offsets
+from completion_relay.audit_trail import AuditTrail
 from completion_relay.replay.again import Changes, Kept
 from completion_relay.replay.checkpoint import read_progress
 from completion_relay.replay.decisions import Decisions
@@ -27,6 +27,7 @@ from completion_relay.replay.source import Batch, FileSource, Source, TopicSourc
 from completion_relay.replay.trail import follow, read_trail
 from completion_relay.settings import Settings
 from completion_relay.topic_admin import TopicAdmin
+from completion_relay.topic_reader import Offsets
 
 _NAME_DIGITS: Final = 12
 

@@ -7,10 +7,11 @@ import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 
-from completion_relay.audit_trail import AuditEntry, AuditFilter, AuditTrail, Offsets
+from completion_relay.audit_trail import AuditEntry, AuditTrail
 from completion_relay.replay.decisions import Decisions, Ended
 from completion_relay.replay.headers import Position
 from completion_relay.replay.selection import Selection
+from completion_relay.topic_reader import Offsets
 from completion_schemas.audit import AuditRecord
 from completion_schemas.times import UnixNanos
 
@@ -38,7 +39,6 @@ async def read_trail(
         KafkaError: Kafka cannot be reached, or refuses.
     """
     decisions, named = Decisions(), defaultdict[int, set[int]](set)
-    of_disposition = AuditFilter(dispositions=selection.dispositions, reasons=selection.reasons)
     async with contextlib.aclosing(trail.read(since=since)) as entries:
         async for entry in entries:
             step(1)
@@ -46,19 +46,17 @@ async def read_trail(
                 continue
             record = entry.record
             decisions.note(record)
-            if (
-                selection.needs_trail
-                and record.topic == topic
-                and of_disposition.matches(record)
-                and _is_named(selection, record)
-            ):
+            if selection.needs_trail and record.topic == topic and _is_named(selection, record):
                 named[record.partition].add(record.offset)
     return decisions, named
 
 
 def _is_named(selection: Selection, record: AuditRecord) -> bool:
-    return (not selection.event_ids or record.event_id in selection.event_ids) and (
-        not selection.workflow_ids or record.workflow_id in selection.workflow_ids
+    return (
+        (not selection.event_ids or record.event_id in selection.event_ids)
+        and (not selection.workflow_ids or record.workflow_id in selection.workflow_ids)
+        and (not selection.dispositions or record.disposition in selection.dispositions)
+        and (not selection.reasons or record.reason in selection.reasons)
     )
 
 

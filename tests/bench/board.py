@@ -73,7 +73,7 @@ class Board:
 
     @property
     def all_fail(self) -> bool:
-        """Whether every token is answered UNAVAILABLE now: an outage. Written by the bench."""
+        """Whether every call is answered UNAVAILABLE now: an outage. Written by the bench."""
         return bool(self._counters[_ALL_FAIL])
 
     @all_fail.setter

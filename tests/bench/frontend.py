@@ -75,6 +75,8 @@ class NullFrontend:
     def answer(self, path: str, body: bytes) -> Reply:
         """Answer one call."""
         if path not in _BY_TOKEN:
+            if self._board.all_fail:  # a Temporal that is away describes nothing either
+                return self._unavailable
             return self._others.get(path, self._unimplemented)
         if body[0]:
             return self._compressed

@@ -50,12 +50,17 @@ async def test_a_token_that_is_to_fail_is_unavailable_until_it_is_not(
     assert board.applied == 2
 
 
-async def test_in_an_outage_every_token_is_unavailable(served: tuple[Client, Board]) -> None:
+async def test_in_an_outage_every_call_is_unavailable(served: tuple[Client, Board]) -> None:
     client, board = served
+    service = client.workflow_service
     board.all_fail = True
-    with pytest.raises(RPCError) as refused:
-        await complete(client.workflow_service, task_token(1))
-    assert refused.value.status is RPCStatusCode.UNAVAILABLE
+    for call in (
+        complete(service, task_token(1)),
+        service.describe_namespace(DescribeNamespaceRequest(namespace="default")),
+    ):
+        with pytest.raises(RPCError) as refused:
+            await call
+        assert refused.value.status is RPCStatusCode.UNAVAILABLE
     assert not board.applied
 
 

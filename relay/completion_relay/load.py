@@ -171,7 +171,8 @@ def _explain(
         places = [str(part) for part in problem["loc"]]
         name = ".".join(places) or "settings"
         value = problem["input"]
-        secret = any(word in name for word in ("password", "secret"))
+        # A database's URL may have its password in it.
+        secret = any(word in name for word in ("password", "secret", "database"))
         shown = "" if secret or isinstance(value, dict | BaseModel) else f" = {value!r}"
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
+from completion_relay.audit_index.location import checked
+
 _LABEL = r"[^\s:/.\[\]]{1,63}"
 _HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?|\[[0-9a-fA-F:.%]+\]")
 
@@ -61,6 +63,7 @@ def _topic(text: str) -> str:
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 ClusterName = Annotated[str, AfterValidator(_cluster_name)]
 Topic = Annotated[str, AfterValidator(_topic)]
+Database = Annotated[str, AfterValidator(checked)]
 HostPort = Annotated[str, AfterValidator(host_port)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 HostPorts = Annotated[str, AfterValidator(_host_ports)]

@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from completion_relay.setting_types import (
     ClusterName,
+    Database,
     HostPort,
     HostPorts,
     Name,
@@ -262,6 +263,16 @@ class RelaySettings(Section):
         return self
 
 
+class AuditSettings(Section):
+    """Where the audit trail can be asked, beside its topic."""
+
+    database: Database | None = Field(default=None, repr=False)
+    """The index that `audit index` makes and keeps, and that `audit list`, `show`, `export` and `report`
+    then ask: a file (DuckDB), or `postgresql://USER@HOST/DATABASE`; unset: they read the topic. Danger: it
+    is as far as its indexer is. A password is better in `~/.pgpass` or PGPASSWORD than here; it is
+    never shown."""
+
+
 class HttpSettings(Section):
     """Where /healthz, /readyz and /metrics are served."""
 
@@ -288,6 +299,7 @@ class Settings(Section):
     topics: TopicSettings = TopicSettings()
     temporal: TemporalSettings = TemporalSettings()
     relay: RelaySettings = Field(default_factory=RelaySettings)
+    audit: AuditSettings = AuditSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
 

@@ -8,7 +8,10 @@ from typing import Annotated
 import typer
 
 from completion_relay.load import load_settings
-from completion_relay.settings import Settings
+from completion_relay.settings import AuditSettings, Settings
+
+NO_DATABASE = "none"
+"""In place of a database: the topic, whatever the settings say."""
 
 ConfigOption = Annotated[
     Path | None,
@@ -37,6 +40,15 @@ TemporalOption = Annotated[
         show_default=False,
     ),
 ]
+DatabaseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        metavar="FILE|postgresql://…",
+        help=f"The index to ask (setting audit.database); `{NO_DATABASE}` asks the topic.",
+        show_default=False,
+    ),
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object a line, for programs.")
 ]
@@ -49,13 +61,25 @@ PortOption = Annotated[
 
 
 def settings_from(
-    config: Path | None, *, kafka: str | None = None, temporal: str | None = None
+    config: Path | None,
+    *,
+    kafka: str | None = None,
+    temporal: str | None = None,
+    database: str | None = None,
 ) -> Settings:
     """Return the settings with the command line's own on top.
 
     Raises:
         ConfigurationError: a setting is wrong.
     """
-    return load_settings(
-        config, {"kafka": {"bootstrap_servers": kafka}, "temporal": {"address": temporal}}
+    settings = load_settings(
+        config,
+        {
+            "kafka": {"bootstrap_servers": kafka},
+            "temporal": {"address": temporal},
+            "audit": {"database": database},
+        },
     )
+    if database == NO_DATABASE:
+        return settings.model_copy(update={"audit": AuditSettings()})
+    return settings

@@ -69,6 +69,7 @@ WRONG: dict[str, str] = {
     "relay.drain_timeout": "-1",
     "relay.max_message_bytes": "1",
     "relay.skip": '[{event_id = "e", by = "someone"}]',
+    "audit.database": '"mysql://db/relay"',
     "http.address": '"9464"',
     "log.level": '"LOUD"',
     "log.format": '"xml"',
@@ -289,3 +290,17 @@ def test_no_text_for_an_address_raises_anything_but_a_configuration_error(text: 
         host, _, port = loaded.http.address.rpartition(":")
         assert host
         assert 0 <= int(port) <= 65_535
+
+
+def test_a_wrong_database_is_refused_without_its_password() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        load_settings(None, {"audit": {"database": "mysql://ann:s3cret@db/relay"}})
+    assert "setting audit.database: is a URL of a database that there is no index for" in str(
+        refused.value
+    )
+    assert "s3cret" not in str(refused.value)
+
+
+def test_a_password_of_the_database_is_not_shown_with_the_settings() -> None:
+    loaded = load_settings(None, {"audit": {"database": "postgresql://ann:s3cret@db/relay"}})
+    assert "s3cret" not in repr(loaded)

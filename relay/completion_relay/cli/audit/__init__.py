@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from completion_relay.cli.audit.export import export
+from completion_relay.cli.audit.index import index
 from completion_relay.cli.audit.list import list_
 from completion_relay.cli.audit.show import show
 from completion_relay.cli.audit.tail import tail
@@ -14,3 +15,4 @@ app.command("list")(list_)
 app.command("show")(show)
 app.command("tail")(tail)
 app.command("export")(export)
+app.command("index")(index)

@@ -1,4 +1,4 @@
-"""Room `cli`: `completion-relay audit export`. Touches the rooms `audit_trail` and `audit_export`."""
+"""Room `cli`: `completion-relay audit export`. Touches the trail, the index, and `audit_export`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import typer
 
 from completion_relay.audit_export import Format, Writer, exported, format_of, written_to
 from completion_relay.audit_filter import AuditFilter
+from completion_relay.audit_index.store import Store
 from completion_relay.audit_scan import scan
 from completion_relay.audit_trail import Unreadable
+from completion_relay.cli.audit import asking
 from completion_relay.cli.audit.options import (
     ActivityOption,
     DispositionOption,
@@ -27,7 +29,12 @@ from completion_relay.cli.audit.options import (
     selection,
 )
 from completion_relay.cli.audit.reading import opened_trail, print_unreadable, progress_bar
-from completion_relay.cli.options import ConfigOption, KafkaOption, settings_from
+from completion_relay.cli.options import (
+    ConfigOption,
+    DatabaseOption,
+    KafkaOption,
+    settings_from,
+)
 from completion_relay.cli.output import plural, print_note
 from completion_relay.cli.reach import reaching_kafka
 from completion_relay.settings import Settings
@@ -56,6 +63,7 @@ def export(
     key_id: KeyOption = "",
     config: ConfigOption = None,
     kafka: KafkaOption = None,
+    database: DatabaseOption = None,
 ) -> None:
     """Write decisions to a file: JSON Lines, CSV or Parquet, partition by partition as they stand.
 
@@ -72,7 +80,7 @@ def export(
 
         completion-relay audit export --from 1h --format csv > last-hour.csv
     """
-    settings = settings_from(config, kafka=kafka)
+    settings = settings_from(config, kafka=kafka, database=database)
     wanted = selection(
         since=since,
         until=until,
@@ -92,12 +100,23 @@ def export(
             writer = written_to(sys.stdout, kind)
         else:
             writer = opened.enter_context(exported(path, kind))
-        count = asyncio.run(_write(settings, wanted, writer, unreadable))
+        if store := asking.index_of(settings):
+            count = _write_from(store, wanted, writer)
+        else:
+            count = asyncio.run(_write(settings, wanted, writer, unreadable))
         if output == STDOUT:
             writer.close()
     where = "standard output" if output == STDOUT else output
     print_note(f"{plural(count, 'decision')} written to {where} as {kind}.")
     print_unreadable(settings.topics.audit, unreadable)
+
+
+def _write_from(store: Store, wanted: AuditFilter, writer: Writer) -> int:
+    count = 0
+    for rows in asking.every(store, wanted):
+        writer.write(rows)
+        count += len(rows)
+    return count
 
 
 async def _write(

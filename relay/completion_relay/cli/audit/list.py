@@ -1,4 +1,4 @@
-"""Room `cli`: `completion-relay audit list`. Touches the room `audit_trail`."""
+"""Room `cli`: `completion-relay audit list`. Touches the rooms `audit_trail` and `audit_index`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import typer
 from completion_relay.audit_filter import AuditFilter
 from completion_relay.audit_scan import scan
 from completion_relay.audit_tail import DECIDED_AT, Newest
+from completion_relay.audit_trail import Unreadable
+from completion_relay.cli.audit import asking
 from completion_relay.cli.audit.options import (
     ActivityOption,
     DispositionOption,
@@ -26,7 +28,13 @@ from completion_relay.cli.audit.options import (
 from completion_relay.cli.audit.reading import opened_trail, print_unreadable, progress_bar
 from completion_relay.cli.audit.rendering import print_list
 from completion_relay.cli.boundary import NO
-from completion_relay.cli.options import ConfigOption, JsonOption, KafkaOption, settings_from
+from completion_relay.cli.options import (
+    ConfigOption,
+    DatabaseOption,
+    JsonOption,
+    KafkaOption,
+    settings_from,
+)
 from completion_relay.cli.output import print_json, print_note
 from completion_relay.cli.reach import reaching_kafka
 from completion_relay.cli.times import show_time
@@ -50,6 +58,7 @@ def list_(
     ] = 50,
     config: ConfigOption = None,
     kafka: KafkaOption = None,
+    database: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List what was decided, the newest last.
@@ -57,13 +66,15 @@ def list_(
     A TIME is `2026-01-31T12:00:00Z`, `2026-01-31` (midnight UTC), `now`, or how long ago: `90s`,
     `15m`, `1h`, `2d`. Exits 1 if there is nothing to list.
 
+    Reads the topic, or asks the index that `audit index` keeps, where one is given or set.
+
     For example:
 
         completion-relay audit list --from 1h --disposition dead_lettered
 
         completion-relay audit list --from 2026-01-30 --to 2026-01-31 --limit 0 --json
     """
-    settings = settings_from(config, kafka=kafka)
+    settings = settings_from(config, kafka=kafka, database=database)
     wanted = selection(
         since=since,
         until=until,
@@ -75,9 +86,13 @@ def list_(
         reason=reason,
         key_id=key_id,
     )
-    with reaching_kafka(settings.kafka):
-        newest = asyncio.run(_newest(settings, wanted, limit))
-    records = newest.records()
+    unreadable: list[Unreadable] = []
+    if store := asking.index_of(settings):
+        records, left_out = asking.newest(store, wanted, limit)
+    else:
+        with reaching_kafka(settings.kafka):
+            newest = asyncio.run(_newest(settings, wanted, limit))
+        records, left_out, unreadable = newest.records(), newest.left_out, newest.unreadable
     if as_json:
         for record in records:
             print_json(audit_to_json_dict(record))
@@ -85,9 +100,12 @@ def list_(
         print_list(records)
     else:
         print_note(f"Nothing that is asked for was decided since {show_time(wanted.since or 0)}.")
-    if newest.left_out and not as_json:
-        print_note(f"{newest.left_out} older ones are not shown: give --limit 0 for all.")
-    print_unreadable(settings.topics.audit, newest.unreadable)
+    if left_out and not as_json:
+        print_note(f"{left_out} older ones are not shown: give --limit 0 for all.")
+    if store and not as_json:
+        as_far_as = asking.latest(store)
+        print_note(f"The index goes as far as {show_time(as_far_as or 0) or 'nothing yet'}.")
+    print_unreadable(settings.topics.audit, unreadable)
     if not records:
         raise typer.Exit(NO)
 

@@ -1,4 +1,4 @@
-"""Room `cli`: `completion-relay audit show`. Touches the rooms `audit_trail` and `audit_story`."""
+"""Room `cli`: `completion-relay audit show`. Touches the trail, the index, and `audit_story`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from completion_relay.audit_original import (
 from completion_relay.audit_scan import scan
 from completion_relay.audit_tail import DECIDED_AT, Newest
 from completion_relay.audit_trail import Unreadable
+from completion_relay.cli.audit import asking
 from completion_relay.cli.audit.options import SinceEverOption, selection
 from completion_relay.cli.audit.reading import (
     opened_trail,
@@ -33,6 +34,7 @@ from completion_relay.cli.audit.story import print_now, print_story, print_undec
 from completion_relay.cli.boundary import NO
 from completion_relay.cli.options import (
     ConfigOption,
+    DatabaseOption,
     JsonOption,
     KafkaOption,
     TemporalOption,
@@ -76,20 +78,21 @@ def show(
     config: ConfigOption = None,
     kafka: KafkaOption = None,
     temporal: TemporalOption = None,
+    database: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Tell one event's story: emitted, each delivery with its tries and what was decided, replays.
 
     And what Temporal says now of the activity, with a link to its UI where `temporal.ui_url` is
     set. Reads the whole audit topic, unless `--from` says when the event may have been decided at
-    the earliest. An event that is not in it is looked for among those that no relay has decided.
+    the earliest, or an index is given or set. An event that is not in it is looked for among those that no relay has decided.
     With `--json` the audit records alone. Exits 1 if the event was not decided.
 
     For example:
 
         completion-relay audit show 0193a5f2-7c1e-7d4a-9b52-1f0f5c2d8e11 --from 2d
     """
-    settings = settings_from(config, kafka=kafka, temporal=temporal)
+    settings = settings_from(config, kafka=kafka, temporal=temporal, database=database)
     wanted = selection(since=since, event_id=event_id)
     with reaching_kafka(settings.kafka):
         story = asyncio.run(_story(settings, wanted, whole=not as_json))
@@ -109,7 +112,10 @@ def show(
         raise typer.Exit(NO)
 
 
-async def _story(settings: Settings, wanted: AuditFilter, *, whole: bool) -> _Story:
+async def _decided(settings: Settings, wanted: AuditFilter) -> _Story:
+    if store := asking.index_of(settings):
+        records, _ = await asyncio.to_thread(asking.newest, store, wanted, 0)
+        return _Story(records, [])
     newest = Newest(0)
     async with opened_trail(settings) as trail:
         with progress_bar() as progress:
@@ -118,7 +124,11 @@ async def _story(settings: Settings, wanted: AuditFilter, *, whole: bool) -> _St
             ) as found:
                 async for scanned in found:
                     newest.add(scanned)
-    story = _Story(newest.records(), newest.unreadable)
+    return _Story(newest.records(), newest.unreadable)
+
+
+async def _story(settings: Settings, wanted: AuditFilter, *, whole: bool) -> _Story:
+    story = await _decided(settings, wanted)
     options = reading_options(settings)
     if whole and story.records:
         # Someone who sends one id a thousand times gets no thousand look-ups.

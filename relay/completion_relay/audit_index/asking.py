@@ -1,0 +1,77 @@
+"""Room `audit_index`: what is asked for, as SQL. Core: touches nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from completion_relay.audit_filter import AuditFilter
+from completion_relay.audit_index.columns import NAMES, OFFSET, PARTITION, quoted
+from completion_relay.audit_index.store import EVERY, Condition
+from completion_relay.audit_index.tables import TABLE
+
+_TEXTS: Final = ("event_id", "workflow_id", "activity_id", "namespace", "key_id")
+_NAMES: Final = ", ".join(quoted(name) for name in NAMES)
+
+
+def condition(wanted: AuditFilter) -> Condition:
+    """Return what is asked for as SQL."""
+    parts: list[str] = []
+    values: list[object] = []
+
+    def add(part: str, *of: object) -> None:
+        parts.append(part)
+        values.extend(of)
+
+    if wanted.since is not None:
+        add("decided_at >= ?", wanted.since)
+    if wanted.until is not None:
+        add("decided_at < ?", wanted.until)
+    for name in _TEXTS:
+        if text := getattr(wanted, name):
+            add(f"{quoted(name)} = ?", text)
+    for name, chosen in (("disposition", wanted.dispositions), ("reason", wanted.reasons)):
+        if chosen:
+            of = sorted(str(value) for value in chosen)
+            add(f"{name} in ({', '.join('?' * len(of))})", *of)
+    return " and ".join(parts) or "true", values
+
+
+def newest(wanted: AuditFilter, limit: int) -> tuple[str, Sequence[Any]]:
+    """Return the query for the newest records that are asked for, the newest first.
+
+    Args:
+        wanted: What is asked for.
+        limit: How many at most; 0: all.
+    """
+    where, values = condition(wanted)
+    sql = (
+        f"select {_NAMES} from {TABLE} where {where} "  # noqa: S608 - values are parameters
+        f"order by decided_at desc, {PARTITION} desc, {OFFSET} desc"
+    )
+    if limit:
+        return f"{sql} limit ?", [*values, limit]
+    return sql, values
+
+
+def count(wanted: AuditFilter) -> tuple[str, Sequence[Any]]:
+    """Return the query for how many records are asked for."""
+    where, values = condition(wanted)
+    return f"select count(*) from {TABLE} where {where}", values  # noqa: S608 - as above
+
+
+def latest() -> tuple[str, Sequence[Any]]:
+    """Return the query for when the newest decision was made."""
+    return f"select max(decided_at) from {TABLE}", ()  # noqa: S608 - as above
+
+
+def between(
+    partition: int, begin: int, end: int, only: Condition = EVERY
+) -> tuple[str, Sequence[Any]]:
+    """Return the query for a partition's rows from an offset to before another, in their order."""
+    where, values = only
+    sql = (
+        f"select {_NAMES} from {TABLE} where {PARTITION} = ? and {OFFSET} >= ? "  # noqa: S608 - as above
+        f"and {OFFSET} < ? and {where} order by {OFFSET}"
+    )
+    return sql, (partition, begin, end, *values)

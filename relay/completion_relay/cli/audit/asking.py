@@ -1,0 +1,72 @@
+"""Room `cli`: decisions from the index, where there is one. Touches the room `audit_index`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from completion_relay.audit_filter import AuditFilter
+from completion_relay.audit_index import asking
+from completion_relay.audit_index.columns import Row, fields_of
+from completion_relay.audit_index.opening import store_at
+from completion_relay.audit_index.store import Store
+from completion_relay.settings import Settings
+from completion_schemas.audit import AuditRecord, audit_from_fields
+
+_ROWS_AT_ONCE: Final = 1_000
+
+
+def index_of(settings: Settings) -> Store | None:
+    """Return the index that is to be asked; None: the topic is.
+
+    Raises:
+        AuditIndexError: the library that it needs is not installed.
+    """
+    return store_at(settings.audit.database) if settings.audit.database else None
+
+
+def newest(store: Store, wanted: AuditFilter, limit: int) -> tuple[list[AuditRecord], int]:
+    """Return the newest decisions that are asked for, the newest last, and how many older ones there are.
+
+    Args:
+        store: The index.
+        wanted: What is asked for.
+        limit: How many at most; 0 is all.
+
+    Raises:
+        AuditIndexError: the database cannot be asked.
+        DecodeError: a row of it is no audit record.
+    """
+    rows = store.select(*asking.newest(wanted, limit))
+    records = [audit_from_fields(fields_of(row)) for row in reversed(rows)]
+    if not limit or len(rows) < limit:
+        return records, 0
+    ((count,),) = store.select(*asking.count(wanted))
+    return records, max(0, count - len(rows))
+
+
+def latest(store: Store) -> int | None:
+    """Return when the newest decision in the index was made, ns since the epoch; None: it has none.
+
+    Raises:
+        AuditIndexError: the database cannot be asked.
+    """
+    ((decided_at,),) = store.select(*asking.latest())
+    return None if decided_at is None else int(decided_at)
+
+
+def every(store: Store, wanted: AuditFilter) -> Iterator[list[dict[str, Any]]]:
+    """Yield the fields of all decisions that are asked for, partition by partition as they stand.
+
+    Raises:
+        AuditIndexError: the database cannot be asked.
+    """
+    only = asking.condition(wanted)
+    for partition, of in sorted(store.progress().items()):
+        some: list[Row] = []
+        for row in store.rows(partition, of.begin, of.next, only=only):
+            some.append(row)
+            if len(some) == _ROWS_AT_ONCE:
+                yield [fields_of(row) for row in some]
+                some = []
+        yield [fields_of(row) for row in some]

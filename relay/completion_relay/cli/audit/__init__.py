@@ -7,6 +7,7 @@ import typer
 from completion_relay.cli.audit.export import export
 from completion_relay.cli.audit.index import index
 from completion_relay.cli.audit.list import list_
+from completion_relay.cli.audit.report import report
 from completion_relay.cli.audit.show import show
 from completion_relay.cli.audit.tail import tail
 
@@ -16,3 +17,4 @@ app.command("show")(show)
 app.command("tail")(tail)
 app.command("export")(export)
 app.command("index")(index)
+app.command("report")(report)

@@ -1,0 +1,182 @@
+"""Room `cli`: `completion-relay audit report`. Touches the trail or the index, Kafka, and the page's file."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from completion_relay.audit_filter import AuditFilter
+from completion_relay.audit_report.figures import Decision, Figures, figures
+from completion_relay.audit_report.filling import filled
+from completion_relay.audit_report.undecided import Waiting, oldest_undecided
+from completion_relay.audit_trail import Unreadable
+from completion_relay.cli.audit import asking
+from completion_relay.cli.audit.options import NamespaceOption, SinceOption, UntilOption, selection
+from completion_relay.cli.audit.reading import (
+    opened_trail,
+    print_unreadable,
+    progress_bar,
+    reading_options,
+)
+from completion_relay.cli.options import (
+    ConfigOption,
+    DatabaseOption,
+    JsonOption,
+    KafkaOption,
+    settings_from,
+)
+from completion_relay.cli.output import print_json, print_line, print_note, print_table
+from completion_relay.cli.reach import reaching_kafka
+from completion_relay.cli.report.page import About, ReportError, page
+from completion_relay.cli.times import show_duration, show_time
+from completion_relay.settings import Settings
+
+_NANOS_OF_A_MILLI: Final = 10**6
+
+
+def report(
+    *,
+    since: SinceOption = "24h",
+    until: UntilOption = None,
+    namespace: NamespaceOption = "",
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write a page with charts there, too: one file that needs no other.",
+            show_default=False,
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    kafka: KafkaOption = None,
+    database: DatabaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a span of time amounts to: counts, latencies, the slowest, the most retried.
+
+    And which record has been waiting for a decision the longest, now. Latency is from the event's
+    own time to the decision; percentiles are exact.
+
+    Asks the index that `audit index` keeps, where one is given or set. Else it reads the topic into
+    a temporary file of DuckDB's (extra `audit`). A TIME is as for `audit list`.
+
+    For example:
+
+        completion-relay audit report --from 7d --html week.html --database audit.duckdb
+    """
+    settings = settings_from(config, kafka=kafka, database=database)
+    wanted = selection(since=since, until=until or "now", namespace=namespace)
+    with reaching_kafka(settings.kafka):
+        found, waiting, source, unreadable = asyncio.run(_gather(settings, wanted))
+    about = About(
+        topic=settings.topics.audit,
+        since=wanted.since,
+        until=wanted.until or 0,
+        made_at=time.time_ns(),
+        namespace=namespace,
+        source=source,
+    )
+    if html is not None:
+        _write(html, page(found, waiting, about))
+    if as_json:
+        print_json(_json(found, waiting, about))
+    else:
+        _print(found, waiting, about)
+    if html is not None:
+        print_note(f"The page is {html}.")
+    print_unreadable(settings.topics.audit, unreadable)
+
+
+async def _gather(
+    settings: Settings, wanted: AuditFilter
+) -> tuple[Figures, Waiting | None, str, list[Unreadable]]:
+    unreadable: list[Unreadable] = []
+    waiting = await oldest_undecided(reading_options(settings), settings)
+    if store := asking.index_of(settings):
+        found = await asyncio.to_thread(figures, store, wanted)
+        return found, waiting, f"the index {store.name}", unreadable
+    async with opened_trail(settings) as trail:
+        with progress_bar() as progress:
+            async with filled(
+                trail, wanted, settings.topics.audit, unreadable=unreadable, progress=progress
+            ) as store:
+                found = await asyncio.to_thread(figures, store, wanted)
+    return found, waiting, "the topic itself", unreadable
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise ReportError(
+            f"{path} cannot be written: {error.strerror or error}: give a file that can be written "
+            "with --html"
+        ) from None
+
+
+def _json(found: Figures, waiting: Waiting | None, about: About) -> dict[str, Any]:
+    """Return all of it for a program; times and durations are nanoseconds."""
+    return {
+        **dataclasses.asdict(about),
+        **dataclasses.asdict(found),
+        "oldest_undecided": None
+        if waiting is None
+        else dataclasses.asdict(waiting) | {"age": _age(waiting, about)},
+    }
+
+
+def _age(waiting: Waiting, about: About) -> int:
+    return max(0, about.made_at - waiting.timestamp_ms * _NANOS_OF_A_MILLI)
+
+
+def _print(found: Figures, waiting: Waiting | None, about: About) -> None:
+    print_line(
+        f"{found.decisions:,} decisions from {show_time(about.since or found.oldest or 0)} to "
+        f"{show_time(about.until)}, from {about.source}."
+    )
+    if waiting is None:
+        print_line("Oldest undecided: none.")
+    else:
+        print_line(
+            f"Oldest undecided: {waiting.topic}/{waiting.partition}/{waiting.offset}, for "
+            f"{show_duration(_age(waiting, about))}."
+        )
+    if not found.decisions:
+        return
+    print_line()
+    print_table(
+        ("namespace", "disposition", "reason", "decisions"),
+        [(of.namespace, of.disposition, of.reason or "", f"{of.count:,}") for of in found.counts],
+    )
+    print_line()
+    print_table(
+        ("type", "decisions", "p50", "p90", "p99", "longest"),
+        [
+            (of.type, f"{of.count:,}", *map(show_duration, (of.p50, of.p90, of.p99, of.most)))
+            for of in found.latencies
+        ],
+    )
+    for title, rows in (("Slowest", found.slowest), ("Most retried", found.most_retried)):
+        if rows:
+            print_line()
+            print_line(f"{title}:")
+            print_table(
+                ("took", "tries", "event", "disposition", "workflow", "decided"),
+                [_row(row) for row in rows],
+            )
+
+
+def _row(row: Decision) -> tuple[str, ...]:
+    return (
+        "-" if row.took is None else show_duration(row.took),
+        str(row.tries),
+        row.event_id,
+        row.disposition,
+        row.workflow_id,
+        show_time(row.decided_at),
+    )

@@ -1,0 +1,1 @@
+"""Room `cli`: a report as a page. Touches Jinja2 and pygal."""

@@ -1,0 +1,81 @@
+"""Room `cli`: a report as one HTML file that needs no other. Touches Jinja2 and pygal.
+
+Nothing in it is loaded from anywhere and nothing is run. Ids come from whoever may
+write to the topic: Jinja2 escapes each of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+from typing import Final
+
+from completion_relay.audit_report.figures import Figures
+from completion_relay.audit_report.undecided import Waiting
+from completion_relay.cli.times import show_duration, show_time
+from completion_schemas.errors import CompletionError
+
+_TEMPLATE: Final = "page.html.j2"
+
+
+class ReportError(CompletionError):
+    """A report cannot be made; the message says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What a report is about."""
+
+    topic: str
+    since: int | None
+    """Nanoseconds since the epoch; None: from the beginning."""
+    until: int
+    made_at: int
+    """The same; of the making."""
+    namespace: str
+    source: str
+    """What was asked: the topic or the database, by name."""
+
+
+def page(figures: Figures, waiting: Waiting | None, about: About) -> str:
+    """Return the page.
+
+    Args:
+        figures: What is in it.
+        waiting: The oldest record that is not decided; None: there is none.
+        about: What it says of itself.
+
+    Raises:
+        ReportError: Jinja2 or pygal is not installed.
+    """
+    try:
+        import jinja2  # noqa: PLC0415 - an extra
+
+        from completion_relay.cli.report import charts  # noqa: PLC0415 - pygal is one, too
+
+        over_time = charts.over_time(figures.buckets, figures.width)
+        latencies = charts.latencies(figures.latencies)
+    except ImportError as error:
+        raise ReportError(
+            f"a page needs {error.name}, which is not installed: "
+            "pip install 'completion-relay[relay,audit]'"
+        ) from None
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(time=show_time, duration=show_duration, number="{:,}".format)
+    template = resources.files(__package__).joinpath(_TEMPLATE).read_text("utf-8")
+    return environment.from_string(template).render(
+        figures=figures,
+        waiting=waiting,
+        about=about,
+        dead_letters=figures.reasons,
+        totals=figures.totals,
+        colours=charts.COLOURS,
+        over_time=over_time,
+        latencies=latencies,
+        nanos_of_a_milli=10**6,
+    )

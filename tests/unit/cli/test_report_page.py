@@ -1,0 +1,103 @@
+"""The page of a report: it needs no other file, runs nothing, and ids in it are text."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+from html.parser import HTMLParser
+
+import pytest
+
+from completion_relay.audit_report.figures import (
+    Bucket,
+    Counted,
+    Decision,
+    Figures,
+    Latency,
+    width_of,
+)
+from completion_relay.audit_report.undecided import Waiting
+from completion_relay.cli.report.page import About, ReportError, page
+
+HOUR = 3_600 * 10**9
+EVIL = "</td></text><script>alert(1)</script><img src=https://example.com/x onerror=alert(2)>"
+ABOUT = About(
+    topic="completions.audit",
+    since=HOUR,
+    until=25 * HOUR,
+    made_at=25 * HOUR,
+    namespace=EVIL,
+    source=EVIL,
+)
+FIGURES = Figures(
+    decisions=7,
+    redelivered=1,
+    oldest=HOUR,
+    newest=5 * HOUR,
+    counts=[Counted(EVIL, "applied", None, 6), Counted(EVIL, "dead_lettered", "invalid", 1)],
+    latencies=[Latency(EVIL, 5, 10**6, 10**7, 10**8, 10**9), Latency("failed", 2, -5, -5, 0, 0)],
+    width=HOUR,
+    buckets=[Bucket(HOUR, "applied", 6), Bucket(4 * HOUR, "dead_lettered", 1)],
+    slowest=[Decision(EVIL, EVIL, "applied", None, EVIL, EVIL, EVIL, HOUR, 10**9, 3)],
+    most_retried=[],
+)
+
+
+class Seen(HTMLParser):
+    """The tags and attributes of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.values: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes.update(name for name, _ in attrs)
+        self.values += [value or "" for name, value in attrs if not name.startswith("xmlns")]
+
+
+@pytest.mark.parametrize("figures", [FIGURES, dataclasses.replace(FIGURES, decisions=0)])
+def test_nothing_is_loaded_and_nothing_is_run_whatever_the_ids_are(figures: Figures) -> None:
+    text = page(figures, Waiting(EVIL, 0, 1, 0), ABOUT)
+    seen = Seen(text)
+    assert not seen.tags & {"script", "img", "link", "iframe", "object", "a", "use", "image"}
+    assert not [
+        name for name in seen.attributes if name.startswith("on") or name in {"src", "href"}
+    ]
+    assert not [value for value in seen.values if "//" in value]
+    assert not re.search(r"url\(|@import", text)
+
+
+def test_what_was_found_is_in_the_page() -> None:
+    text = page(FIGURES, Waiting("completions", 3, 17, 24 * HOUR // 10**6), ABOUT)
+    for said in ("completions/3/17", "1 h 0 m", "dead_lettered (invalid)", "85.71 %", "p99"):
+        assert said in text, said
+    assert text.count("<svg") == 2
+
+
+def test_where_nothing_was_decided_and_nothing_waits_the_page_says_so() -> None:
+    text = page(dataclasses.replace(FIGURES, decisions=0), None, ABOUT)
+    assert "Nothing was decided in this time." in text
+    assert "<svg" not in text
+
+
+@pytest.mark.parametrize("library", ["jinja2", "pygal"])
+def test_a_library_that_is_missing_is_named_with_its_extra(
+    monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ReportError, match=rf"needs {library}, .*completion-relay\[relay,audit\]"):
+        page(FIGURES, None, ABOUT)
+
+
+@pytest.mark.parametrize("span", [0, 1, HOUR, 24 * HOUR, 7 * 24 * HOUR, 365 * 24 * HOUR])
+def test_a_span_has_sixty_bars_at_most(span: int) -> None:
+    assert span / width_of(span) <= 60
+
+
+def test_a_day_has_a_bar_an_hour() -> None:
+    assert width_of(24 * HOUR) == HOUR

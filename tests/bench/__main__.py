@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.text import Text
 from temporalio.service import RPCError
-from tests.bench import cost, kafka, latency, memory, pair, reading, real
+from tests.bench import cost, databases, kafka, latency, memory, pair, reading, real
 from tests.bench.errors import BenchError
 from tests.bench.report import Found, machine, other_work
 from tests.bench.run import Run
@@ -37,6 +37,7 @@ PARTS: dict[str, tuple[str, Callable[[Run], Awaitable[Found]]]] = {
     "e": ("memory with a backlog of a million events", memory.measure),
     "f": ("two processes beside one", pair.measure),
     "g": ("reading the audit trail, beside a bare aiokafka read", reading.measure),
+    "h": ("the audit trail in DuckDB beside SQLite, ten million records", databases.measure),
 }
 
 

@@ -63,7 +63,23 @@ async def test_a_quick_run_of_the_reading_part_finds_the_one_record_that_it_asks
     assert sorted(hits.values()) == [0, 0, 1, 5_000, 5_000]
 
 
+async def test_a_quick_run_of_the_database_part_asks_both_the_same(
+    kafka_address: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "bench.json"
+    code, out = await bench("--quick", "--only", "h", "--kafka", kafka_address, "--json", file)
+    assert code == 0, out
+    figures = json.loads(file.read_text("utf-8"))["parts"]["h"]["figures"]
+    found = [
+        {question: asked["rows"] for question, asked in figures[name]["asked"].items()}
+        for name in ("DuckDB", "SQLite")
+    ]
+    assert found[0] == found[1]
+    assert found[0]["an event"] == 1
+    assert found[0]["by what has no index"] == 0
+
+
 async def test_a_part_that_is_not_there_is_refused_with_those_that_are() -> None:
     code, out = await bench("--only", "a,x")
     assert code == 2
-    assert "no part x: choose of a, b, c, d, e, f, g" in out
+    assert "no part x: choose of a, b, c, d, e, f, g, h" in out

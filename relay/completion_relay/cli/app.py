@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import typer
 
 from completion_relay import __version__
-from completion_relay.cli import audit, topics
 from completion_relay.cli.boundary import TRACEBACK, Boundary
-from completion_relay.cli.check import check
-from completion_relay.cli.demo import demo
-from completion_relay.cli.emit import emit
+from completion_relay.cli.lazy import LazyGroup
 from completion_relay.cli.output import print_line
-from completion_relay.cli.replay import replay
-from completion_relay.cli.run import run
-from completion_relay.cli.up import up
+
+
+class Commands(LazyGroup, Boundary):
+    """All commands, in the order of the help."""
+
+    places: ClassVar[Mapping[str, str]] = {
+        "demo": "completion_relay.cli.demo:demo",
+        "up": "completion_relay.cli.up:up",
+        "run": "completion_relay.cli.run:run",
+        "check": "completion_relay.cli.check:check",
+        "topics": "completion_relay.cli.topics:app",
+        "emit": "completion_relay.cli.emit:emit",
+        "audit": "completion_relay.cli.audit:app",
+        "replay": "completion_relay.cli.replay:replay",
+    }
+
 
 app = typer.Typer(
     name="completion-relay",
-    cls=Boundary,
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -52,13 +63,3 @@ def main(
     **2** used wrongly, a wrong setting, a server that cannot be reached or refuses ·
     **70** a mistake of this program · **130** Ctrl-C.
     """
-
-
-app.command("demo")(demo)
-app.command("up")(up)
-app.command("run")(run)
-app.command("check")(check)
-app.add_typer(topics.app, name="topics")
-app.command("emit")(emit)
-app.add_typer(audit.app, name="audit")
-app.command("replay")(replay)

@@ -17,14 +17,11 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import typer
-from aiokafka.errors import KafkaError
-from temporalio.service import RPCError
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from completion_relay import __version__
 from completion_relay.cli.output import plural, print_error
-from completion_relay.cli.reach import kafka_reason
 from completion_schemas.errors import CompletionError
 
 NO: Final = 1
@@ -65,6 +62,9 @@ def _exit(run: Callable[[], Any], *, with_traceback: bool) -> NoReturn:
         code = run()  # Ctrl-C comes back as 130, `raise typer.Exit(n)` as n
     except typer.Abort:
         code = NO
+    except ModuleNotFoundError:
+        # A library of an extra: commands are imported when they are asked for. `__main__` says which.
+        raise
     except Exception as error:  # noqa: BLE001 - the one place that must know them all
         code, text = explain(error)
         if text:
@@ -77,9 +77,15 @@ def _exit(run: Callable[[], Any], *, with_traceback: bool) -> NoReturn:
 
 def explain(error: Exception) -> tuple[int, str]:
     """Return the exit code of an error and its lines, which quote nothing that may be secret."""
+    if isinstance(error, CompletionError):
+        return REFUSED, str(error)
+    # Imported here: a command that asks an index needs neither, and they take half a second.
+    from aiokafka.errors import KafkaError  # noqa: PLC0415
+    from temporalio.service import RPCError  # noqa: PLC0415
+
+    from completion_relay.cli.reach import kafka_reason  # noqa: PLC0415
+
     match error:
-        case CompletionError():
-            return REFUSED, str(error)
         case TyperException():
             command = getattr(getattr(error, "ctx", None), "command_path", "completion-relay")
             text = _usage(error.format_message()).rstrip(".")

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import typer
 
-from completion_relay.cli.audit.export import export
-from completion_relay.cli.audit.index import index
-from completion_relay.cli.audit.list import list_
-from completion_relay.cli.audit.report import report
-from completion_relay.cli.audit.show import show
-from completion_relay.cli.audit.tail import tail
+from completion_relay.cli.lazy import LazyGroup
 
-app = typer.Typer(no_args_is_help=True, help="Read the audit trail: what became of every event.")
-app.command("list")(list_)
-app.command("show")(show)
-app.command("tail")(tail)
-app.command("export")(export)
-app.command("index")(index)
-app.command("report")(report)
+
+class Commands(LazyGroup):
+    """All of them, in the order of the help."""
+
+    places: ClassVar[Mapping[str, str]] = {
+        "list": "completion_relay.cli.audit.list:list_",
+        "show": "completion_relay.cli.audit.show:show",
+        "tail": "completion_relay.cli.audit.tail:tail",
+        "export": "completion_relay.cli.audit.export:export",
+        "index": "completion_relay.cli.audit.index:index",
+        "report": "completion_relay.cli.audit.report:report",
+    }
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    help="Read the audit trail: what became of every event.",
+)
+
+
+@app.callback()
+def main() -> None:
+    """Read the audit trail: what became of every event."""

@@ -1,17 +1,11 @@
-"""Room `cli`: `completion-relay audit list`. Touches the rooms `audit_trail` and `audit_index`."""
+"""Room `cli`: `completion-relay audit list`. Touches the trail, or the index."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from typing import Annotated
 
 import typer
 
-from completion_relay.audit_filter import AuditFilter
-from completion_relay.audit_scan import scan
-from completion_relay.audit_tail import DECIDED_AT, Newest
-from completion_relay.audit_trail import Unreadable
 from completion_relay.cli.audit import asking
 from completion_relay.cli.audit.options import (
     ActivityOption,
@@ -25,7 +19,6 @@ from completion_relay.cli.audit.options import (
     WorkflowOption,
     selection,
 )
-from completion_relay.cli.audit.reading import opened_trail, print_unreadable, progress_bar
 from completion_relay.cli.audit.rendering import print_list
 from completion_relay.cli.boundary import NO
 from completion_relay.cli.options import (
@@ -36,9 +29,7 @@ from completion_relay.cli.options import (
     settings_from,
 )
 from completion_relay.cli.output import print_json, print_note
-from completion_relay.cli.reach import reaching_kafka
 from completion_relay.cli.times import show_time
-from completion_relay.settings import Settings
 from completion_schemas.audit import audit_to_json_dict
 
 
@@ -86,13 +77,13 @@ def list_(
         reason=reason,
         key_id=key_id,
     )
-    unreadable: list[Unreadable] = []
     if store := asking.index_of(settings):
         records, left_out = asking.newest(store, wanted, limit)
     else:
-        with reaching_kafka(settings.kafka):
-            newest = asyncio.run(_newest(settings, wanted, limit))
-        records, left_out, unreadable = newest.records(), newest.left_out, newest.unreadable
+        # Imported here: what reads Kafka takes longer to import than an index to answer.
+        from completion_relay.cli.audit.reading import newest_of_topic  # noqa: PLC0415
+
+        records, left_out = newest_of_topic(settings, wanted, limit)
     if as_json:
         for record in records:
             print_json(audit_to_json_dict(record))
@@ -101,22 +92,14 @@ def list_(
     else:
         print_note(f"Nothing that is asked for was decided since {show_time(wanted.since or 0)}.")
     if left_out and not as_json:
-        print_note(f"{left_out} older ones are not shown: give --limit 0 for all.")
+        more = (
+            f"More than {asking.MOST_COUNTED:,}"
+            if store and left_out > asking.MOST_COUNTED
+            else left_out
+        )
+        print_note(f"{more} older ones are not shown: give --limit 0 for all.")
     if store and not as_json:
         as_far_as = asking.latest(store)
         print_note(f"The index goes as far as {show_time(as_far_as or 0) or 'nothing yet'}.")
-    print_unreadable(settings.topics.audit, unreadable)
     if not records:
         raise typer.Exit(NO)
-
-
-async def _newest(settings: Settings, wanted: AuditFilter, limit: int) -> Newest:
-    newest = Newest(limit)
-    async with opened_trail(settings) as trail:
-        with progress_bar() as progress:
-            async with contextlib.aclosing(
-                scan(trail, wanted, fields=DECIDED_AT, progress=progress)
-            ) as found:
-                async for scanned in found:
-                    newest.add(scanned)
-    return newest

@@ -5,6 +5,7 @@ Touches the terminal, and the room `audit_trail`.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -12,12 +13,16 @@ from typing import Any
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from completion_relay.audit_filter import AuditFilter
 from completion_relay.audit_scan import Progress as ScanProgress
+from completion_relay.audit_scan import scan
+from completion_relay.audit_tail import DECIDED_AT, Newest
 from completion_relay.audit_trail import AuditTrail, Unreadable
 from completion_relay.cli.output import console, plural, print_note
-from completion_relay.cli.reach import REQUEST_TIMEOUT_MS
+from completion_relay.cli.reach import REQUEST_TIMEOUT_MS, reaching_kafka
 from completion_relay.connections import kafka_options
 from completion_relay.settings import Settings
+from completion_schemas.audit import AuditRecord
 
 
 def reading_options(settings: Settings) -> dict[str, Any]:
@@ -85,3 +90,38 @@ def print_unreadable(topic: str, unreadable: Sequence[Unreadable]) -> None:
             f"{plural(len(unreadable), 'record')} on the topic cannot be read as audit records, the "
             f"first: {topic}/{first.partition}/{first.offset}: {first.problem}"
         )
+
+
+def newest_of_topic(
+    settings: Settings, wanted: AuditFilter, limit: int
+) -> tuple[list[AuditRecord], int]:
+    """Return the newest decisions of the topic that are asked for, and how many older ones there are.
+
+    Tells of the records that cannot be read.
+
+    Args:
+        settings: Where the topic is.
+        wanted: What is asked for.
+        limit: How many at most; 0 is all.
+
+    Raises:
+        UnreachableError: no broker answered.
+        RefusedError: one answered with an error.
+        TopicError: there is no such topic.
+    """
+    with reaching_kafka(settings.kafka):
+        newest = asyncio.run(_newest(settings, wanted, limit))
+    print_unreadable(settings.topics.audit, newest.unreadable)
+    return newest.records(), newest.left_out
+
+
+async def _newest(settings: Settings, wanted: AuditFilter, limit: int) -> Newest:
+    newest = Newest(limit)
+    async with opened_trail(settings) as trail:
+        with progress_bar() as progress:
+            async with contextlib.aclosing(
+                scan(trail, wanted, fields=DECIDED_AT, progress=progress)
+            ) as found:
+                async for scanned in found:
+                    newest.add(scanned)
+    return newest

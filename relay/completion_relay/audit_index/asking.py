@@ -54,10 +54,14 @@ def newest(wanted: AuditFilter, limit: int) -> tuple[str, Sequence[Any]]:
     return sql, values
 
 
-def count(wanted: AuditFilter) -> tuple[str, Sequence[Any]]:
-    """Return the query for how many records are asked for."""
+def count(wanted: AuditFilter, most: int) -> tuple[str, Sequence[Any]]:
+    """Return the query for how many records are asked for, counted up to a number.
+
+    PostgreSQL takes seconds to count ten million.
+    """
     where, values = condition(wanted)
-    return f"select count(*) from {TABLE} where {where}", values  # noqa: S608 - as above
+    some = f"select 1 from {TABLE} where {where} limit ?"  # noqa: S608 - as above
+    return f"select count(*) from ({some}) as some_of_them", [*values, most]  # noqa: S608 - as above
 
 
 def latest() -> tuple[str, Sequence[Any]]:

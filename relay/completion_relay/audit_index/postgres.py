@@ -33,6 +33,7 @@ _INDEXES: Final = (
     f"create index {tables.TABLE}_workflow on {tables.TABLE} using hash (workflow_id)",
     f"create index {tables.TABLE}_decided on {tables.TABLE} (decided_at)",
     f"create index {tables.TABLE}_disposition on {tables.TABLE} (disposition, decided_at)",
+    f"create index {tables.TABLE}_namespace on {tables.TABLE} (namespace, decided_at)",
 )
 
 

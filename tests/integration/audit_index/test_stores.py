@@ -136,7 +136,7 @@ def test_the_index_finds_what_reading_the_topic_finds(
         newest = sorted(expected, key=lambda row: (fields_of(row)["decided_at"], row[1]))[::-1]
         assert store.select(*asking.newest(wanted, 0)) == newest
         assert store.select(*asking.newest(wanted, 2)) == newest[:2]
-        assert store.select(*asking.count(wanted)) == [(len(expected),)]
+        assert store.select(*asking.count(wanted, 3)) == [(min(3, len(expected)),)]
         assert list(store.rows(0, 0, 99, only=asking.condition(wanted))) == expected
 
 

@@ -13,6 +13,8 @@ from completion_relay.audit_index.store import Store
 from completion_relay.settings import Settings
 from completion_schemas.audit import AuditRecord, audit_from_fields
 
+MOST_COUNTED: Final = 100_000
+"""Of those that are not shown; of more it is said that they are more."""
 _ROWS_AT_ONCE: Final = 1_000
 
 
@@ -28,6 +30,8 @@ def index_of(settings: Settings) -> Store | None:
 def newest(store: Store, wanted: AuditFilter, limit: int) -> tuple[list[AuditRecord], int]:
     """Return the newest decisions that are asked for, the newest last, and how many older ones there are.
 
+    Of these `MOST_COUNTED` and one are counted at most.
+
     Args:
         store: The index.
         wanted: What is asked for.
@@ -41,7 +45,7 @@ def newest(store: Store, wanted: AuditFilter, limit: int) -> tuple[list[AuditRec
     records = [audit_from_fields(fields_of(row)) for row in reversed(rows)]
     if not limit or len(rows) < limit:
         return records, 0
-    ((count,),) = store.select(*asking.count(wanted))
+    ((count,),) = store.select(*asking.count(wanted, len(rows) + MOST_COUNTED + 1))
     return records, max(0, count - len(rows))
 
 

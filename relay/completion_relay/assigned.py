@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata, TopicPartition
@@ -29,6 +30,20 @@ class Assigned:
     """When one of them was last begun, or the first came; seconds of the clock."""
     place: Place = field(default_factory=Place)
     """Where its events wait."""
+
+    def hear(self, records: Iterable[ConsumerRecord], *, of: str) -> None:
+        """Take note of what operators say, which does not wait for its records to be begun.
+
+        Where every namespace is sick nothing is, and an event may well be why.
+
+        Args:
+            records: Fetched of the parked topic.
+            of: The topic of the events.
+        """
+        for record in records:
+            if record.value is None and not self.ledger.is_settled(record.offset):
+                number = record.partition
+                self.place.instructions.hear(None, record.headers, of=of, number=number)
 
     @property
     def oldest(self) -> int:

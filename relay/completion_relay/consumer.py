@@ -23,9 +23,10 @@ from completion_relay.intake import ENOUGH, Intake
 from completion_relay.journal import close_journals
 from completion_relay.lag import Lag
 from completion_relay.load import ConfigurationError
-from completion_relay.membership import check_member, end_member, new_member, readings_of
+from completion_relay.membership import check_member, end_member, end_of, new_member, readings_of
 from completion_relay.observe import Observer
 from completion_relay.pipeline import Pipeline
+from completion_relay.room import Room
 from completion_relay.settings import KafkaSettings, RelaySettings, TopicSettings
 from completion_relay.silence import End, Reading, Silence
 from completion_relay.takeover import Takeover
@@ -74,7 +75,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._is_away = is_away
         self._observer = observer
         self._clock = clock
-        self._workshop = Workshop(pipeline, topics, relay, observer, clock)
+        self._workshop = Workshop(pipeline, topics, relay, observer, clock, ends=self._ends)
+        self._room = Room(topics.parked, observer)
         self._intake = Intake(self._workshop, room=room, on_error=self._end, clock=clock)
         self._takeover = Takeover(
             options,
@@ -212,6 +214,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         ends = (self._consumer.highwater(partition), self._silence.end_of(partition))
         return max((end for end in ends if end is not None), default=None)
 
+    async def _ends(self, number: int) -> int | None:
+        return await end_of(self._consumer, TopicPartition(self._topics.completions, number))
+
     def _end(self, error: BaseException) -> None:
         if not self._over.done():
             self._over.set_exception(error)
@@ -225,7 +230,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             self._look_after()
             return
         check_member(self._consumer)
-        self._pause_and_resume()
+        self._room.make(
+            self._consumer, self._assigned, stop=self._is_away() or self._intake.has_enough
+        )
         self._polled_at = self._clock.monotonic()
         # Also with all partitions paused or none assigned: a member that does not
         # poll stalls the group. getmany() ignores its time-out while there is no
@@ -265,12 +272,14 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         for partition, records in batches.items():
             held = self._assigned.get(partition)
             if held is not None:  # else whoever has the partition next gets them
+                if partition.topic == self._topics.parked:
+                    held.hear(records, of=self._topics.completions)
                 self._intake.take(held, records)
         self._look_after()
 
     def _look_after(self) -> None:
         self._intake.begin()
-        self._crowd()
+        self._room.tell(self._assigned.values())
         self._lag.look()
 
     def _rewind(self) -> None:
@@ -280,21 +289,3 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         for partition, held in self._assigned.items():
             held.fetched.clear()
             self._consumer.seek(partition, held.ledger.next_offset)
-
-    def _pause_and_resume(self) -> None:
-        assigned = self._consumer.assignment() & self._assigned.keys()
-        full = {partition for partition in assigned if self._assigned[partition].ledger.is_full}
-        # At every poll, because aiokafka forgets pauses when it rebalances.
-        stop = assigned if self._is_away() or self._intake.has_enough else full
-        paused = self._consumer.paused()
-        if stop - paused:
-            self._consumer.pause(*(stop - paused))
-        if paused - stop:
-            self._consumer.resume(*(paused - stop))
-
-    def _crowd(self) -> None:
-        full = 0
-        for held in self._assigned.values():
-            full += held.ledger.is_full
-            held.crowd(is_crowded=held.ledger.is_full)
-        self._observer.metrics.paused.labels("window full").set(full)

@@ -126,6 +126,12 @@ class PartitionLedger:
         if self._undecided.pop(offset, None) is None:
             raise ValueError(f"offset {offset} is not undecided in this ledger")
 
+    def is_settled(self, offset: int) -> bool:
+        """Whether nothing of a record is left to decide; also where there is none and later ones came."""
+        if offset <= self._received_through:
+            return offset not in self._undecided
+        return any(offset in run for run in self._settled_ahead)
+
     def position(self, also: Collection[int] = ()) -> Position:
         """What to commit once these offsets are settled too; they are not, by this.
 

@@ -94,6 +94,14 @@ def readings_of(consumer: AIOKafkaConsumer) -> dict[TopicPartition, Reading]:
     return readings
 
 
+async def end_of(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
+    """Return where a partition ends for readers of committed records; None: Kafka does not say now."""
+    with contextlib.suppress(KafkaError, TimeoutError):
+        ends: dict[TopicPartition, int] = await consumer.end_offsets([partition])
+        return ends[partition]
+    return None
+
+
 async def end_member(consumer: AIOKafkaConsumer) -> None:
     """Leave the group and disconnect, in a bounded time.
 

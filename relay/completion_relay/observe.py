@@ -16,6 +16,7 @@ from completion_relay import __version__
 from completion_relay.decision import Park
 from completion_relay.health import Health
 from completion_relay.identity import RecordMark
+from completion_relay.instruction import Instruction
 from completion_relay.metrics import Metrics
 from completion_relay.settings import LogSettings
 from completion_relay.verdict import Answer, Status
@@ -202,6 +203,18 @@ class Observer:
         self.metrics.parked.inc()
         self._log.info(
             "event parked", position=position, reason=park.reason, tries=park.tries, times=times
+        )
+
+    def heeded(self, instruction: Instruction, outcome: str) -> None:
+        """Nothing is left to be done for an operator's instruction."""
+        self._log.info(
+            "operator heard",
+            action=str(instruction.action),
+            position=instruction.position,
+            event_id=instruction.event_id,
+            by=instruction.by,
+            why=instruction.why,
+            outcome=outcome,
         )
 
     def jumped(self, topic: str, partition: int, problem: str) -> None:

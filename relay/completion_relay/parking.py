@@ -13,6 +13,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from completion_relay.decision import Delivery, Former, Park
+from completion_relay.instruction import Hold
+from completion_relay.own_headers import HeaderError, OwnHeaders
 from completion_schemas.errors import CompletionError
 from completion_schemas.events import UnixNanos
 from completion_schemas.record import Headers, KafkaRecord
@@ -50,10 +52,19 @@ class Ticket:
     """How often it has been parked."""
     former: Former
     """What came of the tries so far."""
+    hold: Hold | None = None
+    """That an operator had it parked; None: nobody has."""
 
 
 def parked_record(
-    delivery: Delivery, park: Park, *, key: str, times: int, not_before: UnixNanos, relay_id: str
+    delivery: Delivery,
+    park: Park,
+    *,
+    key: str,
+    times: int,
+    not_before: UnixNanos,
+    relay_id: str,
+    hold: Hold | None = None,
 ) -> KafkaRecord:
     """Return the record for the parked topic.
 
@@ -64,6 +75,7 @@ def parked_record(
         times: How often it has been parked, this time included.
         not_before: When to try again.
         relay_id: Who parks it.
+        hold: That an operator had it parked, now or before.
     """
     said = {
         "topic": delivery.topic,
@@ -79,6 +91,8 @@ def parked_record(
         "reason": park.reason.encode()[:_REASON_BYTES].decode("utf-8", "ignore"),
         "relay-id": relay_id,
     }
+    if hold is not None:
+        said |= {"by": hold.by, "why": hold.why, "until": str(hold.until)}
     record = delivery.record
     own = ((PREFIX + name, text.encode()) for name, text in said.items())
     return KafkaRecord(record.key, record.value, (*without_ticket(record.headers), *own))
@@ -99,48 +113,38 @@ def read_ticket(headers: Headers, *, of: str) -> Ticket:
     Raises:
         ParkedRecordError: it does not say all of it, or not clearly, or is of another topic.
     """
-    said: dict[str, str] = {}
-    for name, value in headers:
-        if name.startswith(PREFIX):
-            try:
-                text = (value or b"").decode()
-            except UnicodeDecodeError:
-                raise ParkedRecordError(f"header {name} is not UTF-8") from None
-            if said.setdefault(name, text) != text:
-                raise ParkedRecordError(f"header {name} is there twice")
     try:
-        topic, key = said[PREFIX + "topic"], said[PREFIX + "key"]
-        failed = said[PREFIX + "first-failed-at"]
-    except KeyError as error:
-        raise ParkedRecordError(f"header {error.args[0]} is missing") from None
-    if topic != of:
-        raise ParkedRecordError(f"header {PREFIX}topic must be {of}")
-    return Ticket(
-        topic=topic,
-        partition=_number(said, "partition", most=_PARTITION),
-        offset=_number(said, "offset", most=_OFFSET),
-        # A record without a time has -1 as its timestamp (Kafka's NO_TIMESTAMP).
-        timestamp_ms=_number(said, "timestamp", least=-1, most=_NANOSECONDS),
-        key=key,
-        received_at=UnixNanos(_number(said, "received-at", most=_NANOSECONDS)),
-        not_before=UnixNanos(_number(said, "not-before", most=_NANOSECONDS)),
-        times=_number(said, "times", least=1, most=_COUNT),
-        former=Former(
-            tries=_number(said, "tries", most=_COUNT),
-            first_failed_at=UnixNanos(_number(said, "first-failed-at", most=_NANOSECONDS))
-            if failed
+        said = OwnHeaders(headers, PREFIX)
+        topic, key = said.text("topic"), said.text("key")
+        failed = said.text("first-failed-at")
+        if topic != of:
+            raise ParkedRecordError(f"header {PREFIX}topic must be {of}")
+        return Ticket(
+            topic=topic,
+            partition=said.number("partition", most=_PARTITION),
+            offset=said.number("offset", most=_OFFSET),
+            # A record without a time has -1 as its timestamp (Kafka's NO_TIMESTAMP).
+            timestamp_ms=said.number("timestamp", least=-1, most=_NANOSECONDS),
+            key=key,
+            received_at=UnixNanos(said.number("received-at", most=_NANOSECONDS)),
+            not_before=UnixNanos(said.number("not-before", most=_NANOSECONDS)),
+            times=said.number("times", least=1, most=_COUNT),
+            former=Former(
+                tries=said.number("tries", most=_COUNT),
+                first_failed_at=UnixNanos(said.number("first-failed-at", most=_NANOSECONDS))
+                if failed
+                else None,
+            ),
+            hold=Hold(
+                by=said.text("by"),
+                why=said.text("why"),
+                until=UnixNanos(said.number("until", most=_NANOSECONDS)),
+            )
+            if "until" in said
             else None,
-        ),
-    )
-
-
-def _number(said: dict[str, str], name: str, *, least: int = 0, most: int) -> int:
-    text = said.get(PREFIX + name, "")
-    digits = text.removeprefix("-")
-    # No number of these has more than 19 digits, and int() takes time by their square.
-    if digits.isascii() and digits.isdecimal() and len(digits) < 20 and least <= int(text) <= most:
-        return int(text)
-    raise ParkedRecordError(f"header {PREFIX + name} must be a number from {least} to {most}")
+        )
+    except HeaderError as error:
+        raise ParkedRecordError(str(error)) from None
 
 
 class Order:
@@ -169,6 +173,10 @@ class Order:
         self._count -= 1
         if not offsets:
             del self._parked[key]
+
+    def has(self, offset: int) -> bool:
+        """Whether the event of that first offset is parked; takes time by the activities that are."""
+        return any(offset in offsets for offsets in self._parked.values())
 
     def is_behind(self, key: str, offset: int) -> bool:
         """Whether an earlier event of the activity is parked and not decided."""

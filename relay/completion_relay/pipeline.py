@@ -19,12 +19,13 @@ from completion_relay.dead_letter import dead_letter
 from completion_relay.decide import decide
 from completion_relay.decision import Decision, Delivery, Former, Park
 from completion_relay.entry import Entry
+from completion_relay.instruction import Hold
 from completion_relay.means import Means
 from completion_relay.observe import Observer
 from completion_relay.parking import parked_record
 from completion_relay.place import Place
 from completion_relay.route import Destination, Routes, redirected
-from completion_relay.settings import SkipSettings, TopicSettings
+from completion_relay.settings import TopicSettings
 from completion_relay.signals import signal_record
 from completion_relay.verdict import DeadLetter
 from completion_schemas.audit import AuditRecord
@@ -78,7 +79,6 @@ class Pipeline:
         topics: TopicSettings,
         group: str,
         relay_id: str,
-        skip: tuple[SkipSettings, ...],
         observer: Observer,
         clock: Clock,
     ) -> None:
@@ -91,7 +91,6 @@ class Pipeline:
             topics: Where audit records, dead letters and signals go.
             group: The consumer group, for the records that go out.
             relay_id: This replica's name, for the same.
-            skip: Events that an operator decided not to apply.
             observer: Told of each decision.
             clock: Time.
         """
@@ -100,7 +99,6 @@ class Pipeline:
         self._topics = topics
         self._group = group
         self._relay_id = relay_id
-        self._skip = {entry.event_id: entry for entry in skip}
         self._observer = observer
         self._clock = clock
         self._ended: OrderedDict[Hashable, None] = OrderedDict()
@@ -117,12 +115,6 @@ class Pipeline:
         except DecodeError as error:
             return self.refused(delivery, str(error))
         alone = (delivery.topic, delivery.partition, delivery.offset)
-        skip = self._skip.get(event.event_id)
-        if skip is not None:
-            decision = Decision(
-                disposition=Disposition.SKIPPED, detail=f"by {skip.by}: {skip.why}", stage="route"
-            )
-            return Plan(delivery, event, event.activity.namespace, decision, alone)
         to = self._routes.destination_of(event)
         if isinstance(to, DeadLetter):
             decision = Decision.dead_letter(to, stage="route")
@@ -233,6 +225,7 @@ class Pipeline:
         times: int,
         after: float,
         again: Callable[[], None],
+        hold: Hold | None,
     ) -> Entry:
         """Return what is to be written so that a record waits on the parked topic.
 
@@ -243,6 +236,7 @@ class Pipeline:
             times: How often it has been parked, this time included.
             after: Seconds after which to take it up again.
             again: Has the record tried again here, while the topic does not take it.
+            hold: That an operator had it parked, now or before.
         """
         assert plan.key is not None  # noqa: S101 - only an event waits
         record = parked_record(
@@ -252,6 +246,7 @@ class Pipeline:
             times=times,
             not_before=UnixNanos(self._clock.now() + round(after * 1e9)),
             relay_id=self._relay_id,
+            hold=hold,
         )
         told = partial(self._observer.parked, plan.delivery.position, park, times)
         return Entry(offset, ((self._topics.parked, record),), told, again)

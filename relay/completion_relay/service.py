@@ -178,7 +178,6 @@ class Relay:
             topics=settings.topics,
             group=settings.kafka.group_id,
             relay_id=settings.relay.relay_id,
-            skip=settings.relay.skip,
             observer=observer,
             clock=clock,
         )

@@ -176,17 +176,6 @@ class TemporalSettings(Section):
         return self
 
 
-class SkipSettings(Section):
-    """One event that an operator decided not to apply."""
-
-    event_id: Name
-    """The event's id."""
-    by: Name
-    """Who decided it; goes into the audit record."""
-    why: Name
-    """Why; goes into the audit record."""
-
-
 class RelaySettings(Section):
     """How the relay works."""
 
@@ -245,8 +234,6 @@ class RelaySettings(Section):
     max_message_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
     """Largest event, bytes: what `topics create` gives the main topic as Kafka's
     `max.message.bytes`. Temporal takes results of up to 2 MiB by default."""
-    skip: tuple[SkipSettings, ...] = ()
-    """Events that an operator decided not to apply."""
 
     @model_validator(mode="after")
     def _waits_are_ordered(self) -> RelaySettings:

@@ -2,7 +2,7 @@
 
 In this order, for each: take it from whoever had it (the journal's producer),
 read how far he had come, set the position there. And, before anything of it is
-decided, find out what of it is parked.
+decided, find out what of it is parked, and what operators have said of it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
@@ -22,11 +23,21 @@ from completion_relay.ledger import PartitionLedger
 from completion_relay.membership import FETCH_BYTES, end_member
 from completion_relay.observe import Observer
 from completion_relay.parking import Order, ParkedRecordError, read_ticket
+from completion_relay.place import Place
 from completion_relay.settings import KafkaSettings, RelaySettings, TopicSettings
+from completion_relay.told import Instructions
 
 _POLL_MS = 200
 _SILENCE_SECONDS = 30.0
 """Without a step forward in what is parked; aiokafka only brings nothing when Kafka is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What the two partitions of a number have together."""
+
+    order: Order = field(default_factory=Order)
+    instructions: Instructions = field(default_factory=Instructions)
 
 
 class _Watch:
@@ -104,7 +115,7 @@ class Takeover:
         journals = {tp: self._journal(consumer, tp) for tp in partitions}
         try:
             starts, ends = await self._starts(consumer, journals)
-            orders = await self._orders(starts, ends)
+            shared = await self._parked(starts, ends)
         except BaseException:
             await close_journals(journals.values())
             raise
@@ -113,7 +124,7 @@ class Takeover:
                 self._observer.jumped(partition.topic, partition.partition, start.problem)
             consumer.seek(partition, start.offset)
         return {
-            partition: self._assigned(partition, start, journals[partition], orders, epoch)
+            partition: self._assigned(partition, start, journals[partition], shared, epoch)
             for partition, start in starts.items()
         }
 
@@ -122,7 +133,7 @@ class Takeover:
         partition: TopicPartition,
         start: Start,
         journal: Journal,
-        orders: defaultdict[int, Order],
+        shared: defaultdict[int, _Shared],
         epoch: int,
     ) -> Assigned:
         ledger = PartitionLedger(
@@ -133,7 +144,11 @@ class Takeover:
         )
         journal.begin(ledger)
         # The parked partition of the same number holds what was parked of it.
-        return Assigned(partition, ledger, journal, orders[partition.partition])
+        both = shared[partition.partition]
+        if partition.topic == self._topics.completions:
+            both.instructions.events = ledger
+        place = Place(both.instructions)
+        return Assigned(partition, ledger, journal, both.order, place=place)
 
     def _journal(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> Journal:
         coordinator = consumer._coordinator  # noqa: SLF001 - committed() drops the metadata
@@ -173,18 +188,18 @@ class Takeover:
         }
         return starts, ends
 
-    async def _orders(
+    async def _parked(
         self, starts: dict[TopicPartition, Start], ends: dict[TopicPartition, int]
-    ) -> defaultdict[int, Order]:
-        """Return what is parked of each partition, by its number."""
-        orders: defaultdict[int, Order] = defaultdict(Order)
+    ) -> defaultdict[int, _Shared]:
+        """Return what is parked of each partition, and what was said of it, by its number."""
+        shared: defaultdict[int, _Shared] = defaultdict(_Shared)
         unread = {
             partition
             for partition, start in starts.items()
             if partition.topic == self._topics.parked and start.offset < ends[partition]
         }
         if not unread:
-            return orders
+            return shared
         reader = AIOKafkaConsumer(
             **self._options,
             isolation_level="read_committed",
@@ -204,7 +219,7 @@ class Takeover:
                     ahead = starts[partition].settled_ahead
                     for record in records:
                         if not any(record.offset in settled for settled in ahead):
-                            self._note(orders[partition.partition], record)
+                            self._note(shared[partition.partition], record)
                 # The position, not a record's offset: a transaction's markers have offsets too.
                 now = {tp: await reader.position(tp) for tp in unread}
                 unread = {tp for tp, position in now.items() if position < ends[tp]}
@@ -214,14 +229,17 @@ class Takeover:
                     raise TimeoutError(f"nothing of what is parked for {_SILENCE_SECONDS:g} s")
         finally:
             await end_member(reader)
-        return orders
+        return shared
 
-    def _note(self, order: Order, record: Any) -> None:
+    def _note(self, both: _Shared, record: Any) -> None:
+        of, number = self._topics.completions, record.partition
+        if both.instructions.hear(record.value, record.headers, of=of, number=number):
+            return
         try:
-            ticket = read_ticket(record.headers, of=self._topics.completions)
+            ticket = read_ticket(record.headers, of=of)
         except ParkedRecordError:
             return  # is refused when it is its turn
-        order.park(ticket.key, ticket.offset)
+        both.order.park(ticket.key, ticket.offset)
 
 
 def _writing_for(partition: TopicPartition) -> str:

@@ -4,10 +4,13 @@ Touches the cluster's gate and the namespace's bulkhead, as `Means`. An event
 that waits where nobody gains by its going waits on: a parked copy costs a write
 and a read, and its order costs those behind it a detour. One whose place is given
 up waits no more: whatever waits here raises `LetGoError` then. What has a call
-under way, or queues where calls come back, is not waiting in that sense.
+under way, or queues where calls come back, is not waiting in that sense. One that
+an operator speaks of raises `ToldError`, from the queue too; a call under way is heard.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 from completion_relay.bell import Bell, Waiter
 from completion_relay.decision import Former, Park
@@ -118,7 +121,7 @@ class Waiting:
         gate, returns = self._gate, self._gate.returns
         waiter = Waiter()
         while gate.is_closed:
-            self._let_go_if_closing()
+            self._heed()
             park = self._giving_in("the cluster is away")
             if park is not None:
                 return park
@@ -154,9 +157,11 @@ class Waiting:
                     await ticket.wait(self.means.clock, None)
                     continue
                 if not bulkhead.is_sick:  # calls come back: its turn does too, also in a drain
-                    await ticket.wait(self.means.clock, None, bulkhead.turned_sick)
+                    self._heed_an_operator(self._place)
+                    news = self._place.instructions.news
+                    await ticket.wait(self.means.clock, None, bulkhead.turned_sick, news)
                     continue
-                self._place.let_go_if_closing()
+                self._heed()
                 reason = (
                     f"namespace {bulkhead.namespace} takes no more calls now"
                     if bulkhead.halted is None
@@ -190,11 +195,13 @@ class Waiting:
         returns, recoveries = gate.returns, self.bulkhead.recoveries
         waiter = Waiter()
         while True:
-            self._let_go_if_closing()
+            self._heed()
             if gate.is_closed:
                 park = await self.for_the_gate()
                 if park is not None:
                     return park
+                if gate.returns == returns:
+                    continue  # an operator's bell may have rung meanwhile, and it rings once
             if gate.returns != returns:
                 self._after_an_outage()
                 return None
@@ -215,11 +222,23 @@ class Waiting:
         if self._place is None:
             await self.means.clock.sleep(seconds)
         else:
-            await self._place.pause(self.means.clock, seconds)
+            heed = partial(self._heed_an_operator, self._place)
+            await self._place.pause(self.means.clock, seconds, heed)
 
-    def _let_go_if_closing(self) -> None:
+    def _heed(self) -> None:
+        """Ask before each wait, with nothing awaited between the two."""
         if self._place is not None:
             self._place.let_go_if_closing()
+            self._heed_an_operator(self._place)
+
+    def _heed_an_operator(self, place: Place) -> None:
+        if place.instructions:
+            place.heed(
+                self.mark,
+                Former(tries=self.tries, first_failed_at=self.first_failed_at),
+                status=self.status,
+                calls=tuple(self.calls),
+            )
 
     def _after_an_outage(self) -> None:
         # The refusals before it were the outage's, and so were the waits.
@@ -229,7 +248,7 @@ class Waiting:
     def _bells(self) -> list[Bell]:
         bells = [self.means.bulkheads.neighbours.relief]
         if self._place is not None:
-            bells.append(self._place.closing)
+            bells += (self._place.closing, self._place.instructions.news)
             if not self._place.crowded.is_set():
                 bells.append(self._place.crowded)
         return bells

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
 import random
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from dataclasses import replace
 from functools import partial
 
 from completion_relay.assigned import Assigned
 from completion_relay.clock import Clock
-from completion_relay.decision import Delivery, Former, Park
+from completion_relay.decision import Decision, Delivery, Former, Park
 from completion_relay.entry import Entry
+from completion_relay.heeding import Ends, Heeding
+from completion_relay.identity import RecordMark
+from completion_relay.instruction import Hold, held_back, who_and_why
 from completion_relay.lanes import Lane
 from completion_relay.observe import Observer
-from completion_relay.parking import ParkedRecordError, Ticket, read_ticket, without_ticket
+from completion_relay.parking import Ticket
 from completion_relay.pipeline import Pipeline, Plan
-from completion_relay.place import LetGoError
+from completion_relay.place import ToldError
+from completion_relay.reading import Reader
 from completion_relay.settings import RelaySettings, TopicSettings
+from completion_relay.steady import into_the_journal
+from completion_relay.told import Told
 from completion_relay.verdict import backoff
-from completion_schemas.record import KafkaRecord
 
 _FRESH = Former()
 
@@ -33,6 +38,8 @@ class Workshop:
         relay: RelaySettings,
         observer: Observer,
         clock: Clock,
+        *,
+        ends: Ends,
     ) -> None:
         """Do nothing yet.
 
@@ -42,18 +49,32 @@ class Workshop:
             relay: Waits between tries.
             observer: Told of defects.
             clock: Time.
+            ends: Asks where a partition of the events ends.
         """
         self.pipeline = pipeline
         self.relay = relay
         self.observer = observer
         self.clock = clock
         self.rng = random.Random()  # noqa: S311 - jitter, not a secret
-        self._topics = topics
+        self.reader = Reader(pipeline, topics)
+        self._ends = ends
 
-    def work_for(self, delivery: Delivery, held: Assigned) -> Work:
+    def work_for(self, delivery: Delivery, held: Assigned) -> Work | Heeding:
         """Return the work that a record is, with its lane."""
+        instruction = self.reader.instruction(delivery)
+        if instruction is not None:
+            return Heeding(
+                instruction,
+                delivery,
+                held,
+                ends=self._ends,
+                again_after=self.relay.park_maximum,
+                wait_after=self.wait_after_defects,
+                observer=self.observer,
+                clock=self.clock,
+            )
         try:
-            plan, ticket = self.plan(delivery)
+            plan, ticket = self.reader.plan(delivery)
         except Exception as error:  # noqa: BLE001 - a defect of ours holds up this record alone
             self.observer.crashed(error, delivery.position)
             return Work(self, delivery, held, None)
@@ -63,24 +84,10 @@ class Workshop:
             held.order.park(ticket.key, ticket.offset)
         return Work(self, delivery, held, plan, ticket)
 
-    def plan(self, delivery: Delivery) -> tuple[Plan, Ticket | None]:
-        """Return what to do with a record, and what it says of itself if it was parked."""
-        if delivery.topic != self._topics.parked:
-            return self.pipeline.plan(delivery), None
-        try:
-            ticket = read_ticket(delivery.record.headers, of=self._topics.completions)
-        except ParkedRecordError as error:
-            return self.pipeline.refused(delivery, f"no relay has parked this: {error}"), None
-        record = delivery.record
-        first = Delivery(
-            topic=ticket.topic,
-            partition=ticket.partition,
-            offset=ticket.offset,
-            timestamp_ms=ticket.timestamp_ms,
-            record=KafkaRecord(record.key, record.value, without_ticket(record.headers)),
-            received_at=ticket.received_at,
-        )
-        return self.pipeline.plan(first), ticket
+    def wait_after_defects(self, tries: int) -> float:
+        """Return the seconds to wait after so many defects of ours in one record's work."""
+        relay = self.relay
+        return self.wait_after(tries, initial=relay.retry_initial, maximum=relay.retry_maximum)
 
     def wait_after(self, tries: int, *, initial: float, maximum: float) -> float:
         """Return the seconds to wait."""
@@ -90,7 +97,7 @@ class Workshop:
 class Work:
     """What is to be done for one record; called with its lane."""
 
-    __slots__ = ("_delivery", "_former", "_held", "_plan", "_ticket", "_workshop")
+    __slots__ = ("_delivery", "_former", "_held", "_hold", "_plan", "_ticket", "_workshop")
 
     def __init__(
         self,
@@ -116,6 +123,8 @@ class Work:
         self._ticket = ticket
         self._former: Former | None = None
         """What came of it when it was to be parked and the topic did not take it."""
+        self._hold: Hold | None = None
+        """That an operator has just had it parked."""
 
     @property
     def lane(self) -> Hashable:
@@ -133,55 +142,91 @@ class Work:
         Raises:
             LetGoError: the partition was given up while the record waited.
         """
-        for tries in itertools.count(1):
-            try:
-                entry = await self._entry(lane)
-            except LetGoError:
-                raise
-            except Exception as error:  # noqa: BLE001 - as above; nothing is lost by waiting
-                await self._wait_after(error, tries)
-            else:
-                self._held.journal.add(entry)
-                return
+        workshop = self._workshop
+        await into_the_journal(
+            partial(self._entry, lane),
+            self._held,
+            self._delivery.position,
+            wait_after=workshop.wait_after_defects,
+            observer=workshop.observer,
+            clock=workshop.clock,
+        )
 
     async def _entry(self, lane: Lane) -> Entry:
         """Return what the record leaves behind."""
-        pipeline, offset = self._workshop.pipeline, self._delivery.offset
         if self._plan is None:
-            self._plan, self._ticket = self._workshop.plan(self._delivery)
-        plan, ticket = self._plan, self._ticket
-        key = plan.key
-        if ticket is not None:
-            await self._until_its_time(ticket)
-        order, first = self._held.order, plan.delivery.offset
+            self._plan, self._ticket = self._workshop.reader.plan(self._delivery)
+        plan = self._plan
+        try:
+            outcome = await self._outcome(plan, lane)
+        except ToldError as error:
+            outcome = error.outcome
+            if isinstance(outcome, Park) and plan.decision is not None:
+                outcome = plan.decision  # there is nothing that it could wait for
+        told = self._told(plan)
+        if isinstance(outcome, Park):
+            if told is not None and told.instruction.hold is None:
+                told = None  # the copy will be skipped
+            elif told is not None:
+                self._hold = told.instruction.hold
+            entry = self._park(plan, outcome, lane)
+        else:
+            entry = self._final(plan, outcome)
+        return entry if told is None else told.claim(entry, outcome)
+
+    async def _outcome(self, plan: Plan, lane: Lane) -> Decision | Park:
+        workshop, held, ticket = self._workshop, self._held, self._ticket
         former = self._former or (_FRESH if ticket is None else ticket.former)
-        if key is not None and order.is_behind(key, first):
-            return self._park(plan, key, _behind(former), lane)
-        decision = await pipeline.decide(plan, lane, place=self._held.place, former=former)
-        if isinstance(decision, Park):
-            assert key is not None  # noqa: S101 - only an event waits
-            return self._park(plan, key, decision, lane)
-        entry = pipeline.entry(plan, decision, offset=offset)
-        if key is not None:
-            order.decided(key, first)
+        heed = partial(self._heed, plan, former)
+        heed()
         if ticket is not None:
+            await self._until_its_time(ticket, heed)
+        hold = self._held_back
+        if hold is not None and hold.until > workshop.clock.now() and plan.key is not None:
+            return held_back(hold, former)
+        if plan.key is not None and held.order.is_behind(plan.key, plan.delivery.offset):
+            return _behind(former)
+        return await workshop.pipeline.decide(plan, lane, place=held.place, former=former)
+
+    def _told(self, plan: Plan) -> Told | None:
+        instructions = self._held.place.instructions
+        return instructions.of(_mark(plan)) if instructions else None
+
+    def _heed(self, plan: Plan, former: Former) -> None:
+        if self._held.place.instructions:
+            self._held.place.heed(_mark(plan), former)
+
+    @property
+    def _held_back(self) -> Hold | None:
+        """That an operator had it parked."""
+        return self._hold or (None if self._ticket is None else self._ticket.hold)
+
+    def _final(self, plan: Plan, decision: Decision) -> Entry:
+        hold, order, first = self._held_back, self._held.order, plan.delivery.offset
+        if hold is not None:
+            said = f"parked {who_and_why(hold)}"
+            detail = "; ".join(part for part in (decision.detail, said) if part)
+            decision = replace(decision, detail=detail)
+        entry = self._workshop.pipeline.entry(plan, decision, offset=self._delivery.offset)
+        if plan.key is not None:
+            order.decided(plan.key, first)
+        if self._ticket is not None:
             # By the key of then, too: settings that have changed since give it another one, or none.
-            order.decided(ticket.key, first)
+            order.decided(self._ticket.key, first)
         return entry
 
-    def _park(self, plan: Plan, key: str, park: Park, lane: Lane) -> Entry:
-        workshop = self._workshop
+    def _park(self, plan: Plan, park: Park, lane: Lane) -> Entry:
+        key = plan.key
+        assert key is not None  # noqa: S101 - only an event waits
         times = 1 if self._ticket is None else self._ticket.times + 1
-        after = workshop.wait_after(
-            times, initial=workshop.relay.park_initial, maximum=workshop.relay.park_maximum
-        )
-        entry = workshop.pipeline.parked(
+        entry = self._workshop.pipeline.parked(
             plan,
             park,
             offset=self._delivery.offset,
             times=times,
-            after=after,
+            after=self._away_for(times),
             again=partial(self._again, lane),
+            hold=self._held_back,
         )
         self._former = Former(tries=park.tries, first_failed_at=park.first_failed_at)
         self._held.order.park(key, plan.delivery.offset)
@@ -189,25 +234,33 @@ class Work:
             self._held.order.decided(self._ticket.key, plan.delivery.offset)
         return entry
 
+    def _away_for(self, times: int) -> float:
+        """Return the seconds for which it is left alone; one that an operator parked comes by meanwhile.
+
+        For hours it would stay undecided at the head of its partition, and what was parked
+        behind it would fill the window.
+        """
+        workshop, relay, hold = self._workshop, self._workshop.relay, self._held_back
+        left = 0.0 if hold is None else (hold.until - workshop.clock.now()) / 1e9
+        if left > 0:
+            return min(left, relay.park_maximum)
+        return workshop.wait_after(times, initial=relay.park_initial, maximum=relay.park_maximum)
+
     def _again(self, lane: Lane) -> None:
         if not self._held.place.closing.is_set():  # else it is left to whoever is next
             lane.again(self)
 
-    async def _until_its_time(self, ticket: Ticket) -> None:
+    async def _until_its_time(self, ticket: Ticket, heed: Callable[[], None]) -> None:
         clock = self._workshop.clock
         # No relay writes a later time than that; somebody else's would hold the partition up.
         latest = clock.now() + round(self._workshop.relay.park_maximum * 1e9)
         not_before = min(ticket.not_before, latest)
         while (left := (not_before - clock.now()) / 1e9) > 0:
-            await self._held.place.pause(clock, left)
+            await self._held.place.pause(clock, left, heed)
 
-    async def _wait_after(self, error: Exception, tries: int) -> None:
-        workshop, relay = self._workshop, self._workshop.relay
-        workshop.observer.crashed(error, self._delivery.position)
-        await self._held.place.pause(
-            workshop.clock,
-            workshop.wait_after(tries, initial=relay.retry_initial, maximum=relay.retry_maximum),
-        )
+
+def _mark(plan: Plan) -> RecordMark:
+    return plan.delivery.mark("" if plan.event is None else plan.event.event_id)
 
 
 def _behind(former: Former) -> Park:

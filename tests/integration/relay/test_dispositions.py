@@ -259,18 +259,6 @@ async def test_a_heartbeat_for_an_activity_that_is_decided_is_coalesced(scene: S
         assert (await scene.decided(at)).disposition is Disposition.COALESCED
 
 
-async def test_what_an_operator_skips_is_skipped_and_says_who_and_why(scene: Scene) -> None:
-    skip = ({"event_id": "bad-one", "by": "ann", "why": "ticket 7"},)
-    async with relay(scene.settings(relay={"skip": skip})):
-        handle, reference = await scene.waiting()
-        at = await scene.emit(event(reference, completed(b'"bad"'), event_id="bad-one"))
-        audit = await scene.decided(at)
-        await scene.emit(event(reference, completed(b'"good"')))
-        assert await handle.result() == "good"
-    assert audit.disposition is Disposition.SKIPPED
-    assert audit.detail == "by ann: ticket 7"
-
-
 async def test_garbage_is_dead_lettered_untouched_and_holds_up_nobody(scene: Scene) -> None:
     headers = [("content-type", b"application/protobuf"), ("x", b"\xff"), ("x", b"")]
     async with relay(scene.settings()):

@@ -15,7 +15,7 @@ from completion_relay.health import Health
 from completion_relay.observe import Observer
 from completion_relay.pipeline import Pipeline, Plan
 from completion_relay.route import Routes
-from completion_relay.settings import SkipSettings, TopicSettings
+from completion_relay.settings import TopicSettings
 from completion_relay.verdict import Answer, Status
 from completion_schemas.audit import AuditRecord, decode_audit
 from completion_schemas.cloudevents import encode_record
@@ -46,7 +46,6 @@ def pipeline(
     script: Script | None = None,
     *,
     west: Script | None = None,
-    skip: tuple[SkipSettings, ...] = (),
     observer: Observer | None = None,
 ) -> Pipeline:
     script = script or Script()
@@ -56,7 +55,6 @@ def pipeline(
         topics=TOPICS,
         group="g",
         relay_id="relay-1",
-        skip=skip,
         observer=observer or observing(),
         clock=script.clock,
     )
@@ -112,21 +110,6 @@ def test_what_cannot_be_decoded_has_a_lane_of_its_own() -> None:
         for partition, offset in places
     }
     assert len(lanes) == len(places)
-
-
-def test_what_an_operator_skips_says_who_and_why() -> None:
-    skip = SkipSettings(event_id="e-1", by="ada", why="paid by hand")
-    plan = pipeline(skip=(skip,)).plan(delivery(event()))
-    assert plan.decision is not None
-    assert plan.decision.disposition is Disposition.SKIPPED
-    assert plan.decision.reason is None
-    assert "ada" in plan.decision.detail
-    assert "paid by hand" in plan.decision.detail
-
-
-def test_what_nobody_skips_is_not_skipped() -> None:
-    skip = SkipSettings(event_id="e-2", by="ada", why="paid by hand")
-    assert pipeline(skip=(skip,)).plan(delivery(event())).decision is None
 
 
 def test_a_namespace_that_is_not_served_is_forbidden() -> None:
@@ -234,15 +217,6 @@ async def test_what_a_heartbeats_answer_asks_for_is_signalled() -> None:
     assert signal.activity.activity_id == "a"
     assert record.key == heartbeat.activity_key.encode()
     assert TRACE in record.headers
-
-
-async def test_a_skipped_event_is_audited_and_never_sent() -> None:
-    script = Script()
-    skip = SkipSettings(event_id="e-1", by="ada", why="paid by hand")
-    pipe = pipeline(script, skip=(skip,))
-    entry = await handle(pipe, pipe.plan(delivery(event())))
-    assert script.sends.calls == []
-    assert topics(entry) == [TOPICS.audit]
 
 
 async def test_a_heartbeat_with_a_later_event_behind_it_is_not_sent() -> None:

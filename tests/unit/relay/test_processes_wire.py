@@ -52,7 +52,7 @@ CHOSEN: dict[str, dict[str, Any]] = {
     "temporal": {"namespaces": ("orders", "billing"), "rpc_timeout": 2.5},
     "relay": {
         "relay_id": "here",
-        "skip": ({"event_id": "e", "by": "ann", "why": "ticket 7"},),
+        "rate_limits": {"orders": 500.0},
         "stuck_after": float("inf"),
     },
     "http": {"address": "0.0.0.0:9464"},

@@ -2,168 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
-from collections.abc import Iterable
 from itertools import repeat
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from aiokafka.structs import TopicPartition
-from tests.unit.relay.fakes import NOW, OK, ManualClock, Script
+from tests.unit.relay.fakes import NOW, OK
+from tests.unit.relay.workbench import (
+    HALTED,
+    PARTITION,
+    RELAY,
+    TOPICS,
+    UNAVAILABLE,
+    Bench,
+    audit_of,
+    event,
+    fresh,
+    parked,
+    topics_of,
+)
 
-from completion_relay.assigned import Assigned
-from completion_relay.decision import Delivery, Park
-from completion_relay.entry import Entry
-from completion_relay.health import Health
-from completion_relay.journal import Journal
-from completion_relay.lanes import Lanes
-from completion_relay.ledger import PartitionLedger
-from completion_relay.observe import Observer
-from completion_relay.parking import PREFIX, Order, parked_record, read_ticket
+from completion_relay.decision import Delivery
+from completion_relay.parking import PREFIX, read_ticket
 from completion_relay.pipeline import Pipeline
-from completion_relay.place import Place
-from completion_relay.route import Routes
-from completion_relay.settings import RelaySettings, SkipSettings, TopicSettings
-from completion_relay.verdict import Answer, Status
-from completion_relay.work import Work, Workshop
-from completion_schemas.audit import AuditRecord, decode_audit
-from completion_schemas.cloudevents import encode_record
 from completion_schemas.dispositions import DeadLetterReason, Disposition
-from completion_schemas.events import ActivityReference, Completed, CompletionEvent, UnixNanos
 from completion_schemas.record import KafkaRecord
-
-PLENTY = 10.0
-"""Seconds that no test needs."""
-TOPICS = TopicSettings()
-RELAY = RelaySettings(park_initial=4.0, park_maximum=60.0)
-PARTITION = 3
-UNAVAILABLE = Answer(Status.UNAVAILABLE, "shard unavailable, please backoff and retry")
-HALTED = Park(reason="halted", tries=2, first_failed_at=None, status=None)
-
-
-class Journals:
-    """Takes entries in, as a journal does; what is durable is another test's."""
-
-    def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        self._news = asyncio.Event()
-
-    def add(self, entry: Entry) -> None:
-        self.entries.append(entry)
-        self._news.set()
-
-    async def until(self, count: int) -> None:
-        """Wait until so many entries were taken in."""
-        async with asyncio.timeout(PLENTY):
-            while len(self.entries) < count:
-                self._news.clear()
-                await self._news.wait()
-
-
-class Bench:
-    """A workshop with the two partitions of one number."""
-
-    def __init__(
-        self, answers: Iterable[Answer] = (), *, skip: tuple[SkipSettings, ...] = ()
-    ) -> None:
-        self.clock = ManualClock()
-        self.script = Script(answers, clock=self.clock)
-        self.observer = Observer(namespaces=("orders", "billing"), health=Health())
-        self.pipeline = Pipeline(
-            routes=Routes(namespaces=("orders", "billing")),
-            means={"": self.script.means},
-            topics=TOPICS,
-            group="g",
-            relay_id="relay-1",
-            skip=skip,
-            observer=self.observer,
-            clock=self.clock,
-        )
-        self.workshop = Workshop(self.pipeline, TOPICS, RELAY, self.observer, self.clock)
-        self.journals = Journals()
-        self.order = Order()
-        self.lanes = Lanes()
-        self.places: list[Place] = []
-
-    @property
-    def entries(self) -> list[Entry]:
-        return self.journals.entries
-
-    def held(self, topic: str) -> Assigned:
-        held = Assigned(
-            TopicPartition(topic, PARTITION),
-            PartitionLedger(epoch=1, window=10, begin=0),
-            cast("Journal", self.journals),
-            self.order,
-        )
-        self.places.append(held.place)
-        return held
-
-    def receive(self, delivery: Delivery) -> Work:
-        work = self.workshop.work_for(delivery, self.held(delivery.topic))
-        self.lanes.submit(work.lane, work)
-        return work
-
-    async def done(self) -> None:
-        assert await self.lanes.drain(PLENTY)
-
-    async def given_up(self) -> bool:
-        """Give the partitions up; True if nothing of what was begun is left undecided."""
-        for place in self.places:
-            place.closing.set()
-        return await self.lanes.drain(PLENTY)
-
-    def key(self, event: CompletionEvent) -> str:
-        key = self.pipeline.plan(fresh(event, 0)).key
-        assert key is not None
-        return key
-
-
-def event(event_id: str = "e-1", *, token: bytes = b"a task token") -> CompletionEvent:
-    return CompletionEvent(
-        event_id=event_id,
-        occurred_at=UnixNanos(NOW - 10**9),
-        activity=ActivityReference(task_token=base64.b64encode(token).decode()),
-        outcome=Completed(),
-    )
-
-
-def fresh(one: CompletionEvent, offset: int) -> Delivery:
-    record = encode_record(one)
-    return Delivery(TOPICS.completions, PARTITION, offset, NOW // 10**6, record, NOW)
-
-
-def parked(
-    bench: Bench,
-    one: CompletionEvent,
-    *,
-    first: int,
-    at: int,
-    seconds: float = 5.0,
-    times: int = 1,
-    key: str | None = None,
-) -> Delivery:
-    """Return an event as it is read from the parked topic at offset `at`, `first` being its own."""
-    record = parked_record(
-        fresh(one, first),
-        HALTED,
-        key=bench.key(one) if key is None else key,
-        times=times,
-        not_before=UnixNanos(bench.clock.now() + round(seconds * 1e9)),
-        relay_id="relay-0",
-    )
-    return Delivery(TOPICS.parked, PARTITION, at, 0, record, UnixNanos(NOW + 1))
-
-
-def audit_of(entry: Entry) -> AuditRecord:
-    (value,) = [record.value for topic, record in entry.records if topic == TOPICS.audit]
-    assert value is not None
-    return decode_audit(value)
-
-
-def topics_of(entry: Entry) -> list[str]:
-    return [topic for topic, _ in entry.records]
 
 
 async def test_a_parked_event_is_left_alone_until_its_time() -> None:
@@ -304,19 +166,6 @@ async def test_when_a_parked_event_is_decided_later_ones_go_on() -> None:
     dispositions = [audit_of(entry).disposition for entry in bench.entries]
     assert dispositions == [Disposition.APPLIED, Disposition.APPLIED]
     assert len(bench.order) == 0
-
-
-async def test_a_parked_event_that_is_skipped_lets_those_behind_it_go_on() -> None:
-    """The settings give it no activity any more; the ticket still names it."""
-    bench = Bench([OK], skip=(SkipSettings(event_id="e-1", by="ada", why="paid by hand"),))
-    key = bench.key(event("e-2"))
-    bench.order.park(key, 7)
-    bench.receive(parked(bench, event("e-1"), first=7, at=40, seconds=0.0, key=key))
-    await bench.done()
-    bench.receive(fresh(event("e-2"), 8))
-    await bench.done()
-    dispositions = [audit_of(entry).disposition for entry in bench.entries]
-    assert dispositions == [Disposition.SKIPPED, Disposition.APPLIED]
 
 
 @pytest.mark.parametrize(("times", "longest"), [(1, 8.0), (2, 16.0), (3, 32.0), (9, 60.0)])

@@ -68,7 +68,6 @@ WRONG: dict[str, str] = {
     "relay.commit_interval": "0",
     "relay.drain_timeout": "-1",
     "relay.max_message_bytes": "1",
-    "relay.skip": '[{event_id = "e", by = "someone"}]',
     "audit.database": '"mysql://db/relay"',
     "http.address": '"9464"',
     "log.level": '"LOUD"',

@@ -1,0 +1,65 @@
+"""Room `consumer`: which partitions take records now, and who is told that one is full. Touches aiokafka."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import TopicPartition
+
+from completion_relay.assigned import Assigned
+from completion_relay.intake import ENOUGH
+from completion_relay.observe import Observer
+
+
+class Room:
+    """One member's."""
+
+    def __init__(self, parked: str, observer: Observer) -> None:
+        """Pause nothing yet.
+
+        Args:
+            parked: The topic on which operators' instructions come, too.
+            observer: Told how many partitions are full.
+        """
+        self._parked = parked
+        self._observer = observer
+
+    def make(
+        self,
+        consumer: AIOKafkaConsumer,
+        held: Mapping[TopicPartition, Assigned],
+        *,
+        stop: bool,
+    ) -> None:
+        """Pause what is full and go on with what is not; asked before every poll.
+
+        Every one, because aiokafka forgets pauses when it rebalances.
+
+        Args:
+            consumer: Whose partitions they are.
+            held: What is held of them.
+            stop: Whether no event is to be taken. An instruction may be what helps: so a little of the
+                parked topic is fetched all the same, and not begun.
+        """
+        assigned = consumer.assignment() & held.keys()
+        full = {partition for partition in assigned if held[partition].ledger.is_full}
+        to_pause = full
+        if stop:
+            to_pause = {tp for tp in assigned if tp in full or not self._is_heard(held[tp])}
+        paused = consumer.paused()
+        if to_pause - paused:
+            consumer.pause(*(to_pause - paused))
+        if paused - to_pause:
+            consumer.resume(*(paused - to_pause))
+
+    def _is_heard(self, held: Assigned) -> bool:
+        return held.partition.topic == self._parked and len(held.fetched) < ENOUGH
+
+    def tell(self, held: Iterable[Assigned]) -> None:
+        """Tell those who wait where it is full, and the metric."""
+        full = 0
+        for one in held:
+            full += one.ledger.is_full
+            one.crowd(is_crowded=one.ledger.is_full)
+        self._observer.metrics.paused.labels("window full").set(full)

@@ -151,7 +151,8 @@ def instruction_record(instruction: Instruction) -> KafkaRecord:
     if instruction.until is not None:
         said["until"] = str(instruction.until)
     headers = tuple((PREFIX + name, text.encode()) for name, text in said.items())
-    return KafkaRecord(instruction.event_id.encode() or None, None, headers)
+    # With a key, of whatever kind: aiokafka sends no record that has neither key nor value.
+    return KafkaRecord(instruction.position.encode(), None, headers)
 
 
 def is_instruction(value: bytes | None, headers: Headers) -> bool:

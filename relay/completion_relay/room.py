@@ -8,8 +8,10 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
 from completion_relay.assigned import Assigned
-from completion_relay.intake import ENOUGH
 from completion_relay.observe import Observer
+
+_HEARD = 50
+"""Records of one parked partition that are fetched and not begun, while no event is taken."""
 
 
 class Room:
@@ -54,7 +56,7 @@ class Room:
             consumer.resume(*(paused - to_pause))
 
     def _is_heard(self, held: Assigned) -> bool:
-        return held.partition.topic == self._parked and len(held.fetched) < ENOUGH
+        return held.partition.topic == self._parked and len(held.fetched) < _HEARD
 
     def tell(self, held: Iterable[Assigned]) -> None:
         """Tell those who wait where it is full, and the metric."""

@@ -25,6 +25,8 @@ class Commands(LazyGroup, Boundary):
         "emit": "completion_relay.cli.emit:emit",
         "audit": "completion_relay.cli.audit:app",
         "replay": "completion_relay.cli.replay:replay",
+        "skip": "completion_relay.cli.hands:skip",
+        "park": "completion_relay.cli.hands:park",
     }
 
 

@@ -13,6 +13,7 @@ SECOND: Final = 10**9
 
 _UNITS: Final = {"s": SECOND, "m": 60 * SECOND, "h": 3_600 * SECOND, "d": 86_400 * SECOND}
 _AGO = re.compile(r"-?(\d{1,9})([smhd])(?: ago)?")
+_LENGTH = re.compile(r"(\d{1,9})([smhd])")
 _AHEAD = re.compile(r"in (\d{1,9})([smhd])")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -68,6 +69,21 @@ def parse_deadline(option: str, text: str, now: UnixNanos) -> UnixNanos:
     if when > _LATEST:
         raise TimeError(f"{option} {text!r} is too far ahead: give a time before the year 2262")
     return when
+
+
+def parse_duration(option: str, text: str) -> int:
+    """Return a length of time, nanoseconds.
+
+    Args:
+        option: Which option it was given for, for the error's text.
+        text: `90s`, `15m`, `1h`, `2d`.
+
+    Raises:
+        TimeError: it is none of these.
+    """
+    if length := _LENGTH.fullmatch(text.strip()):
+        return int(length[1]) * _UNITS[length[2]]
+    raise TimeError(f"{option} {text!r} is not a length of time: write 90s, 15m, 1h or 2d")
 
 
 def _absolute(option: str, text: str, others: str) -> UnixNanos:

@@ -1,0 +1,211 @@
+"""Room `cli`: `completion-relay skip` and `park`. Touches the rooms `undecided` and `instruct`, and the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from completion_relay.cli.boundary import NO
+from completion_relay.cli.hands_said import show, tell, tell_why_not
+from completion_relay.cli.instruct import instruct
+from completion_relay.cli.options import ConfigOption, JsonOption, KafkaOption, settings_from
+from completion_relay.cli.reach import REQUEST_TIMEOUT_MS, reaching_kafka
+from completion_relay.cli.times import TimeError, parse_deadline, parse_duration, show_time
+from completion_relay.cli.token_file import InputError
+from completion_relay.connections import kafka_options
+from completion_relay.instruction import LONGEST, MAX_TEXT, Instruction, who_and_why
+from completion_relay.settings import Settings
+from completion_relay.undecided import Wanted, find
+from completion_schemas.times import UnixNanos
+
+EventArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="EVENT",
+        help="The event's id, or where it is: PARTITION/OFFSET on the events' topic.",
+    ),
+]
+ByOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Who says so; goes into the audit record. Default: the user of this machine.",
+        show_default=False,
+    ),
+]
+WhyOption = Annotated[str, typer.Option(metavar="TEXT", help="Why; goes into the audit record.")]
+YesOption = Annotated[
+    bool, typer.Option("--yes", help="Do not ask; needed where there is no terminal.")
+]
+WaitOption = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS",
+        min=0,
+        help="Wait so long for a relay to do it, and say what became of it.",
+    ),
+]
+
+
+def skip(
+    event: EventArgument,
+    *,
+    why: WhyOption,
+    by: ByOption = "",
+    yes: YesOption = False,
+    wait: WaitOption = 30.0,
+    config: ConfigOption = None,
+    kafka: KafkaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Have one event not applied: it is audited as `skipped`, with who and why.
+
+    Wherever it is: waiting for its next try, parked, or in the backlog. The next event of its
+    activity goes on. A call to Temporal that is under way is heard out, and counts if it decides.
+
+    Exits 1 if the event is not there, is decided already, or was not skipped in time.
+
+    For example:
+
+        completion-relay skip order-42-approved --why "ticket 7: sent by mistake"
+
+        completion-relay skip 3/1017 --by ann --why "ticket 7" --yes
+    """
+    settings = settings_from(config, kafka=kafka)
+    _act(
+        settings,
+        Wanted(event),
+        by=_by(by),
+        why=_text("--why", why),
+        until=None,
+        yes=yes,
+        wait=wait,
+        as_json=as_json,
+    )
+
+
+def park(
+    event: EventArgument,
+    *,
+    why: WhyOption,
+    for_: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="TIME",
+            help="So long: 90s, 15m, 1h, 7d at most; 1h if nothing is said.",
+        ),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Until then: 2026-01-31T12:00:00Z.")
+    ] = None,
+    by: ByOption = "",
+    yes: YesOption = False,
+    wait: WaitOption = 30.0,
+    config: ConfigOption = None,
+    kafka: KafkaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take one event out of the way: it is parked, and not tried before its time.
+
+    Later events of its activity wait behind it; no other does. It is taken up again by itself,
+    and its audit record says who had it parked, and why.
+
+    Exits 1 if the event is not there, is decided already, or was not parked in time.
+
+    For example:
+
+        completion-relay park order-42-approved --for 2h --why "ticket 7: the worker is being mended"
+    """
+    settings = settings_from(config, kafka=kafka)
+    now = UnixNanos(time.time_ns())
+    if for_ is not None and until is not None:
+        raise InputError("--for and --until say the same: give one of them")
+    option = "--for" if until is None else "--until"
+    ends = (
+        UnixNanos(now + parse_duration("--for", for_ or "1h"))
+        if until is None
+        else parse_deadline("--until", until, now)
+    )
+    # The instruction is dated when it is sent, and that is later: the limit holds then, too.
+    if not now < ends <= now + LONGEST:
+        raise TimeError(f"{option}: an event can be parked for 7 days at most: give a time before")
+    _act(
+        settings,
+        Wanted(event),
+        by=_by(by),
+        why=_text("--why", why),
+        until=ends,
+        yes=yes,
+        wait=wait,
+        as_json=as_json,
+    )
+
+
+def _by(given: str) -> str:
+    if given:
+        return _text("--by", given)
+    try:
+        return _text("--by", getpass.getuser())
+    except (KeyError, OSError):
+        raise InputError(
+            "--by is missing: this user has no name here, so say who you are"
+        ) from None
+
+
+def _text(option: str, text: str) -> str:
+    if not text.strip():
+        raise InputError(f"{option} is empty: it goes into the audit record, so say it")
+    if len(text) > MAX_TEXT:
+        raise InputError(
+            f"{option} has {len(text)} characters, more than the audit record takes: give {MAX_TEXT} "
+            "at most"
+        )
+    return text
+
+
+def _act(
+    settings: Settings,
+    wanted: Wanted,
+    *,
+    by: str,
+    why: str,
+    until: UnixNanos | None,
+    yes: bool,
+    wait: float,
+    as_json: bool,
+) -> None:
+    if not yes and not sys.stdin.isatty():
+        raise InputError("--yes is missing: there is no terminal here on which you could be asked")
+    options = {**kafka_options(settings.kafka), "request_timeout_ms": REQUEST_TIMEOUT_MS}
+    with reaching_kafka(settings.kafka):
+        found = asyncio.run(find(settings, options, wanted))
+    if len(found.undecided) != 1:
+        tell_why_not(settings, wanted, found, as_json=as_json)
+        raise typer.Exit(NO)
+    (event,) = found.undecided
+    instruction = Instruction(
+        topic=settings.topics.completions,
+        partition=event.place[0],
+        offset=event.place[1],
+        event_id=event.event_id if event.event is not None else "",
+        by=by,
+        why=why,
+        at=UnixNanos(time.time_ns()),
+        until=until,
+    )
+    if not as_json:
+        show(settings, event)
+    if not yes:
+        what = "Skip it" if until is None else f"Park it until {show_time(until)}"
+        typer.confirm(f"{what}, {who_and_why(instruction)}?", abort=True, err=as_json)
+    with reaching_kafka(settings.kafka):
+        outcome = asyncio.run(instruct(settings, instruction, wait=wait))
+    is_done = tell(instruction, event, outcome, wait=wait, as_json=as_json)
+    if not is_done:
+        raise typer.Exit(NO)

@@ -1,0 +1,183 @@
+"""What an operator says of an event, on a real broker: heeded once, by whoever has it, and settled after it."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import Any
+
+from aiokafka.structs import RecordMetadata
+from tests.integration.relay.process import run, topic_settings
+from tests.integration.relay.waiting import Scene, completed, event, relay
+from tests.support import committed_offsets, consume_all, eventually, produce
+
+from completion_relay.cli.instruct import instruct
+from completion_relay.demo.broker import end_session
+from completion_relay.instruction import Instruction
+from completion_relay.parking import Ticket
+from completion_relay.settings import Settings
+from completion_schemas.audit import AuditRecord
+from completion_schemas.cloudevents import encode_record
+from completion_schemas.dispositions import Disposition
+from completion_schemas.events import ActivityReference, CompletionEvent, UnixNanos
+
+AN_HOUR = 3_600 * 10**9
+"""Nanoseconds."""
+BY_ANN = "by ann: ticket 7"
+
+
+async def early(scene: Scene, name: str, value: bytes = b'"done"') -> CompletionEvent:
+    """Return an event that waits for an activity which its workflow does not come to."""
+    handle = await scene.start(start_delay=3_600.0)
+    reference = ActivityReference(
+        namespace="default",
+        workflow_id=handle.id,
+        run_id=handle.first_execution_run_id or "",
+        activity_id="approval",
+    )
+    # By ids, an event counts only for an activity that was scheduled before it occurred.
+    occurred_at = UnixNanos(time.time_ns() + AN_HOUR)
+    return event(reference, completed(value), event_id=name, occurred_at=occurred_at)
+
+
+async def emit(scene: Scene, sent: CompletionEvent) -> RecordMetadata:
+    """Publish an event; all of a test's are in one partition, and so in one window."""
+    record = encode_record(sent)
+    return await produce(
+        scene.kafka,
+        scene.topics.completions,
+        record.value,
+        key=record.key,
+        headers=[(name, value or b"") for name, value in record.headers],
+        partition=0,
+    )
+
+
+def said(at: RecordMetadata, event_id: str = "", *, seconds: float | None = None) -> Instruction:
+    now = time.time_ns()
+    return Instruction(
+        topic=at.topic,
+        partition=at.partition,
+        offset=at.offset,
+        event_id=event_id,
+        by="ann",
+        why="ticket 7",
+        at=UnixNanos(now),
+        until=None if seconds is None else UnixNanos(now + round(seconds * 1e9)),
+    )
+
+
+async def nothing_left(scene: Scene, group: str) -> None:
+    """Return once the group has committed beyond every record of both topics."""
+
+    async def left() -> bool:
+        for topic in (scene.topics.completions, scene.topics.parked):
+            committed = await committed_offsets(scene.kafka, group, topic)
+            for record in await consume_all(scene.kafka, topic):
+                assert record.offset < committed.get(record.partition, 0), record
+        return True
+
+    await eventually(left, timeout=30, what="commits beyond every record")
+
+
+def patient(scene: Scene, **settings: Any) -> Settings:
+    return scene.settings(relay={"early_timeout": 600.0, "drain_timeout": 0.5, **settings})
+
+
+async def test_an_event_that_waits_is_skipped_with_who_and_why_and_both_are_settled(
+    scene: Scene,
+) -> None:
+    settings = patient(scene)
+    async with relay(settings):
+        at = await emit(scene, await early(scene, "e-1"))
+        outcome = await instruct(settings, said(at, "e-1"), wait=30)
+        assert isinstance(outcome, AuditRecord)
+        assert (outcome.disposition, outcome.detail) == (Disposition.SKIPPED, BY_ANN)
+        await nothing_left(scene, settings.kafka.group_id)
+    assert len(await scene.audit()) == 1
+
+
+async def test_an_event_behind_a_full_window_is_skipped_when_it_is_reached(scene: Scene) -> None:
+    settings = patient(scene, window=2)
+    async with relay(settings):
+        first, _, third = [await emit(scene, await early(scene, f"e-{n}")) for n in (1, 2, 3)]
+        assert await instruct(settings, said(third, "e-3"), wait=0) is None
+        await instruct(settings, said(first, "e-1"), wait=30)
+        audit = await scene.decided(third)
+        assert (audit.disposition, audit.detail, audit.tries) == (Disposition.SKIPPED, BY_ANN, 0)
+
+
+async def test_an_event_that_is_parked_is_out_of_the_way_and_applied_after_its_time(
+    scene: Scene,
+) -> None:
+    """It is parked before it was tried, comes by several times meanwhile, and tells who and why."""
+    settings = patient(scene, park_initial=0.2, park_maximum=0.5)
+    handle, reference = await scene.waiting()
+    at = await emit(scene, event(reference, completed(), event_id="e-1"))
+    told = said(at, "e-1", seconds=3.0)
+    await instruct(settings, told, wait=0)
+    async with relay(settings):
+        await handle.result()
+        audit = await scene.decided(at)
+        await nothing_left(scene, settings.kafka.group_id)
+    assert (audit.disposition, audit.detail) == (Disposition.APPLIED, f"parked {BY_ANN}")
+    assert audit.tries == 1
+    assert told.until is not None
+    assert audit.decided_at >= told.until
+    assert len(await scene.audit()) == 1
+
+
+async def test_an_operator_hears_that_an_event_is_parked(scene: Scene) -> None:
+    settings = patient(scene)
+    async with relay(settings):
+        at = await emit(scene, await early(scene, "e-1"))
+        outcome = await instruct(settings, said(at, "e-1", seconds=600.0), wait=30)
+        assert isinstance(outcome, Ticket)
+        assert (outcome.offset, outcome.former.tries) == (at.offset, 0)
+        # And it can be skipped where it is now.
+        outcome = await instruct(settings, said(at, "e-1"), wait=30)
+        assert isinstance(outcome, AuditRecord)
+        assert outcome.disposition is Disposition.SKIPPED
+        assert outcome.detail == f"{BY_ANN}; parked {BY_ANN}"
+        await nothing_left(scene, settings.kafka.group_id)
+
+
+async def test_an_instruction_outlives_the_relay_that_should_have_heeded_it(scene: Scene) -> None:
+    """The relay is frozen before the instruction comes, and killed with it unheeded."""
+    variables = topic_settings(scene.topics) | {
+        "COMPLETION_RELAY_RELAY__EARLY_TIMEOUT": "600",
+    }
+    group = variables["COMPLETION_RELAY_KAFKA__GROUP_ID"]
+    settings = scene.settings(kafka={"group_id": group})
+    servers = ("--kafka", scene.kafka, "--temporal", scene.temporal, "--http", "127.0.0.1:0")
+    async with run(*servers, "--namespace", "default", environment=variables) as first:
+        await first.ready()
+        at = await emit(scene, await early(scene, "e-1"))
+        first.process.send_signal(signal.SIGSTOP)
+        await instruct(settings, said(at, "e-1"), wait=0)
+        first.process.kill()
+        await first.ended()
+    await end_session(settings, settings.kafka.client_id)  # instead of waiting for its end
+    async with run(*servers, "--namespace", "default", environment=variables) as second:
+        audit = await scene.decided(at)
+        line = await second.logged("operator heard", outcome="skipped", by="ann")
+        assert line["why"] == "ticket 7"
+        await nothing_left(scene, group)
+    assert (audit.disposition, audit.detail) == (Disposition.SKIPPED, BY_ANN)
+    assert len(await scene.audit()) == 1
+
+
+async def test_an_instruction_that_comes_too_late_or_for_nothing_is_settled_and_changes_nothing(
+    scene: Scene,
+) -> None:
+    settings = patient(scene)
+    handle, reference = await scene.waiting()
+    async with relay(settings):
+        at = await emit(scene, event(reference, completed(), event_id="e-1"))
+        await handle.result()
+        assert (await scene.decided(at)).disposition is Disposition.APPLIED
+        await instruct(settings, said(at, "e-1"), wait=0)
+        beyond = at._replace(offset=at.offset + 1_000)
+        await instruct(settings, said(beyond, "e-2"), wait=0)
+        await nothing_left(scene, settings.kafka.group_id)
+    assert len(await scene.audit()) == 1

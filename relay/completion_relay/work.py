@@ -97,7 +97,16 @@ class Workshop:
 class Work:
     """What is to be done for one record; called with its lane."""
 
-    __slots__ = ("_delivery", "_former", "_held", "_hold", "_plan", "_ticket", "_workshop")
+    __slots__ = (
+        "_claimed",
+        "_delivery",
+        "_former",
+        "_held",
+        "_hold",
+        "_plan",
+        "_ticket",
+        "_workshop",
+    )
 
     def __init__(
         self,
@@ -125,6 +134,8 @@ class Work:
         """What came of it when it was to be parked and the topic did not take it."""
         self._hold: Hold | None = None
         """That an operator has just had it parked."""
+        self._claimed: Told | None = None
+        """The instruction that ends with what it leaves behind."""
 
     @property
     def lane(self) -> Hashable:
@@ -172,7 +183,9 @@ class Work:
             entry = self._park(plan, outcome, lane)
         else:
             entry = self._final(plan, outcome)
-        return entry if told is None else told.claim(entry, outcome)
+        # What the topic did not take was not the end of it.
+        self._claimed = told or self._claimed
+        return entry if self._claimed is None else self._claimed.claim(entry, outcome)
 
     async def _outcome(self, plan: Plan, lane: Lane) -> Decision | Park:
         workshop, held, ticket = self._workshop, self._held, self._ticket

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from completion_relay.cli.times import (
     TimeError,
     parse_deadline,
+    parse_duration,
     parse_time,
     show_duration,
     show_time,
@@ -117,3 +118,14 @@ def test_an_unknown_time_is_shown_as_nothing() -> None:
 )
 def test_a_duration_is_shown_with_the_two_digits_that_matter(nanos: int, shown: str) -> None:
     assert show_duration(nanos) == shown
+
+
+@pytest.mark.parametrize(("text", "length"), [("90s", 90 * 10**9), (" 2d ", 2 * DAY)])
+def test_a_length_of_time_is_a_number_with_its_unit(text: str, length: int) -> None:
+    assert parse_duration("--for", text) == length
+
+
+@pytest.mark.parametrize("text", ["", "1", "h", "-1h", "1h ago", "in 1h", "1w", "1.5h"])
+def test_what_is_no_length_of_time_is_refused_with_its_option_and_what_to_write(text: str) -> None:
+    with pytest.raises(TimeError, match=r"--for .* is not a length of time: write 90s"):
+        parse_duration("--for", text)

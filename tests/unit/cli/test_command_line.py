@@ -28,9 +28,12 @@ COMMANDS = (
     ("audit", "list"),
     ("audit", "show"),
     ("replay",),
+    ("skip",),
+    ("park",),
 )
 NOBODY = "127.0.0.1:1"
 """Port 1 of the loopback: nothing listens there."""
+BY = ("--why", "ticket 7", "--yes")
 BY_IDS = ("--workflow-id", "w", "--run-id", "r", "--activity-id", "5")
 
 
@@ -86,6 +89,7 @@ def test_the_version_is_printed() -> None:
         (("topics", "creat"), "Did you mean 'create'"),
         (("--nonsense",), "No such option: --nonsense"),
         (("audit", "show"), "Missing argument 'EVENT_ID'"),
+        (("skip", "e"), "Missing option '--why'"),
         (("topics", "create", "--partitions", "0"), "--partitions"),
         (("audit", "list", "--disposition", "lost"), "--disposition"),
     ],
@@ -97,7 +101,11 @@ def test_a_wrong_use_is_one_line_that_names_it(args: tuple[str, ...], said: str)
     assert "--help" in error
 
 
-@pytest.mark.parametrize("command", [*COMMANDS[:4], ("audit", "show", "e")], ids=" ".join)
+@pytest.mark.parametrize(
+    "command",
+    [*COMMANDS[:4], ("audit", "show", "e"), ("skip", "e", *BY), ("park", "e", *BY)],
+    ids=" ".join,
+)
 def test_a_wrong_setting_is_named_with_problem_and_fix(command: tuple[str, ...]) -> None:
     outcome = ("--cancel", *BY_IDS) if command == ("emit",) else ()
     error = refused(*command, *outcome, "--kafka", "nowhere")
@@ -118,6 +126,8 @@ def test_a_missing_configuration_file_is_named(tmp_path: Path) -> None:
         ("emit", "--cancel", *BY_IDS, "--wait", "1"),
         ("audit", "list"),
         ("audit", "show", "e"),
+        ("skip", "e", *BY),
+        ("park", "e", *BY),
     ],
     ids=" ".join,
 )

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import repeat
+from itertools import chain, cycle, repeat
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from aiokafka.structs import ConsumerRecord
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.support import eventually
 from tests.unit.relay.fakes import NOW, OK
-from tests.unit.relay.test_letting_go import held_back
-from tests.unit.relay.ways import ways
+from tests.unit.relay.test_letting_go import a_timer_or_the_end, held_back
+from tests.unit.relay.ways import (
+    BY_IDS,
+    BY_TOKEN,
+    DENIED,
+    NOT_FOUND,
+    PLENTY,
+    STARTED,
+    THROTTLED,
+    UNAVAILABLE,
+    ways,
+)
 from tests.unit.relay.workbench import (
     HALTED,
     PARTITION,
     RELAY,
     TOPICS,
-    UNAVAILABLE,
     Bench,
     audit_of,
     event,
@@ -24,10 +38,14 @@ from tests.unit.relay.workbench import (
     topics_of,
 )
 
-from completion_relay.decision import Delivery
+from completion_relay.decision import Decision, Delivery, Park
 from completion_relay.entry import Entry
+from completion_relay.evidence import Finding, Undetermined
 from completion_relay.instruction import Hold, Instruction, instruction_record
+from completion_relay.ledger import PartitionLedger
 from completion_relay.parking import Ticket, read_ticket
+from completion_relay.place import ToldError
+from completion_relay.verdict import Answer
 from completion_schemas.dispositions import DeadLetterReason, Disposition
 from completion_schemas.events import UnixNanos
 from completion_schemas.record import KafkaRecord
@@ -334,9 +352,9 @@ async def test_an_event_that_could_not_be_parked_for_an_operator_is_not_tried_me
     """The parked topic takes less than the events' topic: it is held, and comes by again."""
     bench = Bench()
     bench.ledger(TOPICS.completions)
-    bench.receive(instruction(hours=1))
+    received(bench, instruction(hours=1))
     await bench.clock.until_pending(1)
-    bench.receive(fresh(event("e-1"), 7))
+    received(bench, fresh(event("e-1"), 7))
     await bench.journals.until(1)
     copy = bench.entries[0]
     assert copy.again is not None
@@ -344,7 +362,9 @@ async def test_an_event_that_could_not_be_parked_for_an_operator_is_not_tried_me
     await bench.journals.until(2)
     assert ticket_of(bench.entries[1]).hold is not None
     assert bench.script.sends.calls == []
-    await bench.given_up()
+    written(bench, bench.entries[1])
+    await bench.done()
+    assert (bench.entries[2].offset, bench.entries[2].records) == (90, ())
 
 
 async def test_an_event_that_an_operator_parked_can_be_skipped() -> None:
@@ -371,3 +391,86 @@ async def test_an_instruction_that_says_nothing_clear_is_a_dead_letter_by_the_he
     audit = audit_of(bench.entries[0])
     assert audit.reason is DeadLetterReason.UNDECODABLE
     assert "completion-operator-why" in audit.detail
+
+
+async def test_an_instruction_is_heard_when_it_is_fetched_and_settled_when_it_is_begun() -> None:
+    """Where every namespace is sick no record is begun, and an event may well be why."""
+    bench = Bench([UNAVAILABLE])
+    received(bench, fresh(event("e-1"), 7))
+    await bench.clock.until_pending(1)
+    record = instruction().record
+    fetched = SimpleNamespace(
+        value=None, headers=record.headers, partition=PARTITION, offset=90, key=record.key
+    )
+    bench.held(TOPICS.parked).hear([cast("ConsumerRecord", fetched)], of=TOPICS.completions)
+    await bench.journals.until(1)
+    assert audit_of(bench.entries[0]).disposition is Disposition.SKIPPED
+    written(bench, bench.entries[0])
+    received(bench, instruction())
+    await bench.done()
+    assert (bench.entries[1].offset, bench.entries[1].records) == (90, ())
+
+
+async def test_an_instruction_that_is_settled_is_not_heard_again() -> None:
+    """A former owner had settled it ahead of what is committed, and it is fetched again."""
+    bench = Bench()
+    ledger = PartitionLedger(epoch=1, window=10, begin=0, settled_ahead=[range(80, 100)])
+    bench.ledgers[TOPICS.parked] = ledger
+    fetched = SimpleNamespace(
+        value=None, headers=instruction().record.headers, partition=PARTITION, offset=90
+    )
+    bench.held(TOPICS.parked).hear([cast("ConsumerRecord", fetched)], of=TOPICS.completions)
+    assert len(bench.instructions) == 0
+
+
+@given(
+    answers=st.lists(
+        st.sampled_from([UNAVAILABLE, THROTTLED, DENIED, NOT_FOUND, OK]), min_size=1, max_size=8
+    ),
+    steps=st.integers(0, 8),
+    by_ids=st.booleans(),
+)
+async def test_whatever_came_before_an_event_that_waits_heeds_an_operator_at_once(
+    answers: list[Answer],
+    steps: int,
+    by_ids: bool,  # noqa: FBT001 - a case
+) -> None:
+    """It was decided or parked before, or is skipped with its tries; and it holds no permit any more."""
+    found: list[Finding | Answer] = [Undetermined("buffered"), STARTED, UNAVAILABLE]
+    async with ways(
+        chain(answers, repeat(UNAVAILABLE)), findings=cycle(found), probes=repeat(UNAVAILABLE)
+    ) as there:
+        for number in range(3):
+            there.go(number, activity=BY_IDS if by_ids else BY_TOKEN)
+        for _ in range(steps):
+            await a_timer_or_the_end(there)
+            if there.clock.pending:
+                there.clock.advance(there.clock.pending[0] - there.clock.monotonic())
+        now = there.clock.monotonic()
+        for number in range(3):
+            there.place.instructions.tell(skip_of(number))
+        async with asyncio.timeout(PLENTY):
+            ended = await asyncio.gather(*there.tasks, return_exceptions=True)
+        assert there.clock.monotonic() == now
+        for number, end in enumerate(ended):
+            assert isinstance(end, Decision | Park | ToldError), end
+            if isinstance(end, ToldError):
+                assert isinstance(end.outcome, Decision)
+                made = [
+                    call for call in there.script.sends.calls if f"e-{number}@" in call.identity
+                ]
+                assert end.outcome.tries == len(made)
+        assert there.script.means.bulkheads["orders"].in_flight == 0
+
+
+def skip_of(number: int) -> Instruction:
+    """Return the instruction to skip an event of `ways`."""
+    return Instruction(
+        topic="completions",
+        partition=PARTITION,
+        offset=number,
+        event_id=f"e-{number}",
+        by="ann",
+        why="ticket 7",
+        at=NOW,
+    )

@@ -177,6 +177,14 @@ class PartitionThroughItsOwners(RuleBasedStateMachine):
         with pytest.raises(ValueError, match="is not undecided"):
             self.the_ledger.settle(data.draw(st.sampled_from(done)))
 
+    @precondition(lambda self: self.ledger is not None and self.log)
+    @rule(data=st.data())
+    def tell_whether_settled(self, data: st.DataObject) -> None:
+        offset = data.draw(st.sampled_from(self.log))
+        fate = self.fates.get(offset)
+        expected = offset in self.safe if fate is None else fate is not Fate.OPEN
+        assert self.the_ledger.is_settled(offset) == expected
+
     # What must be true all the time.
 
     @invariant()

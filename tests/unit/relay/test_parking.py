@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from completion_relay.decision import Delivery, Former, Park
+from completion_relay.instruction import Hold
 from completion_relay.parking import (
     PREFIX,
     Order,
@@ -48,6 +49,7 @@ PARKS = st.builds(
     first_failed_at=st.none() | NANOS,
     status=st.none(),
 )
+HOLDS = st.builds(Hold, by=NAMES, why=NAMES, until=NANOS)
 GOOD = parked_record(
     Delivery("completions", 3, 17, 5, KafkaRecord(b"k", b"v", ()), UnixNanos(1)),
     Park(reason="halted", tries=2, first_failed_at=UnixNanos(9), status=None),
@@ -83,8 +85,20 @@ def test_a_ticket_says_what_was_written_and_the_original_is_untouched(
     )
     assert (ticket.key, ticket.times, ticket.not_before) == (key, times, not_before)
     assert ticket.received_at == delivery.received_at
+    assert ticket.hold is None
     assert ticket.former == Former(tries=park.tries, first_failed_at=park.first_failed_at)
     assert (parked.key, parked.value) == (delivery.record.key, delivery.record.value)
+    assert without_ticket(parked.headers) == delivery.record.headers
+
+
+@given(DELIVERIES, PARKS, HOLDS)
+def test_a_ticket_says_who_had_it_parked_and_why(
+    delivery: Delivery, park: Park, hold: Hold
+) -> None:
+    parked = parked_record(
+        delivery, park, key="k", times=1, not_before=UnixNanos(1), relay_id="relay-1", hold=hold
+    )
+    assert read_ticket(parked.headers, of="completions").hold == hold
     assert without_ticket(parked.headers) == delivery.record.headers
 
 
@@ -167,6 +181,17 @@ def test_what_is_missing_is_named(name: str) -> None:
         read_ticket(said({}, without=[name]), of="completions")
 
 
+def test_a_ticket_of_a_version_that_knew_no_operators_is_read() -> None:
+    assert read_ticket(GOOD.headers, of="completions").hold is None
+
+
+@pytest.mark.parametrize("name", ["by", "why"])
+def test_an_operators_time_without_who_and_why_is_refused(name: str) -> None:
+    whole: dict[str, bytes | None] = {"by": b"ann", "why": b"ticket 7", "until": b"40"}
+    with pytest.raises(ParkedRecordError, match=PREFIX + name):
+        read_ticket(said(whole, without=[name]), of="completions")
+
+
 def test_a_header_that_is_there_twice_with_two_values_is_refused() -> None:
     with pytest.raises(ParkedRecordError, match="offset is there twice"):
         read_ticket((*GOOD.headers, (PREFIX + "offset", b"18")), of="completions")
@@ -199,6 +224,8 @@ def test_the_order_agrees_with_a_list_of_what_is_parked(steps: list[tuple[str, s
             order.decided(key, offset)
             model.discard((key, offset))
         assert len(order) == len(model)
+        for at in range(7):
+            assert order.has(at) is any(parked == at for _, parked in model)
         for one in "abc":
             for at in range(7):
                 expected = any(k == one and parked < at for k, parked in model)

@@ -1,0 +1,79 @@
+"""Which partitions take records: none that is full, and in an outage only what an operator may have to say."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from aiokafka.structs import TopicPartition
+from tests.unit.relay.workbench import PARTITION, TOPICS, Bench
+
+from completion_relay.assigned import Assigned
+from completion_relay.ledger import PartitionLedger
+from completion_relay.room import Room
+
+EVENTS = TopicPartition(TOPICS.completions, PARTITION)
+PARKED = TopicPartition(TOPICS.parked, PARTITION)
+
+
+class Pausing:
+    """Knows what is paused, as aiokafka's consumer does."""
+
+    def __init__(self) -> None:
+        self._paused: set[TopicPartition] = set()
+
+    def assignment(self) -> set[TopicPartition]:
+        return {EVENTS, PARKED}
+
+    def paused(self) -> set[TopicPartition]:
+        return set(self._paused)
+
+    def pause(self, *partitions: TopicPartition) -> None:
+        self._paused |= set(partitions)
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        self._paused -= set(partitions)
+
+
+class Rooms:
+    """A member with the two partitions of a number."""
+
+    def __init__(self) -> None:
+        bench = Bench()
+        self.consumer = Pausing()
+        self.held: dict[TopicPartition, Assigned] = {}
+        for partition in (EVENTS, PARKED):
+            bench.ledgers[partition.topic] = PartitionLedger(epoch=1, window=1, begin=0)
+            self.held[partition] = bench.held(partition.topic)
+        self._room = Room(TOPICS.parked, bench.observer)
+
+    def paused(self, *, stop: bool = False) -> set[TopicPartition]:
+        self._room.make(cast("Any", self.consumer), self.held, stop=stop)
+        return self.consumer.paused()
+
+
+def test_a_partition_that_is_full_is_paused_until_there_is_room() -> None:
+    rooms = Rooms()
+    assert rooms.paused() == set()
+    ledger = rooms.held[EVENTS].ledger
+    ledger.receive(0, at=0.0)
+    assert rooms.paused() == {EVENTS}
+    ledger.settle(0)
+    assert rooms.paused() == set()
+
+
+def test_in_an_outage_no_event_is_taken_and_operators_are_heard() -> None:
+    rooms = Rooms()
+    assert rooms.paused(stop=True) == {EVENTS}
+    assert rooms.paused() == set()
+
+
+def test_in_an_outage_little_of_the_parked_topic_is_fetched() -> None:
+    rooms = Rooms()
+    rooms.held[PARKED].fetched.extend(cast("Any", [None] * 1_000))
+    assert rooms.paused(stop=True) == {EVENTS, PARKED}
+
+
+def test_in_an_outage_a_full_parked_partition_stays_paused() -> None:
+    rooms = Rooms()
+    rooms.held[PARKED].ledger.receive(0, at=0.0)
+    assert rooms.paused(stop=True) == {EVENTS, PARKED}

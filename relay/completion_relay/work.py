@@ -190,10 +190,9 @@ class Work:
     async def _outcome(self, plan: Plan, lane: Lane) -> Decision | Park:
         workshop, held, ticket = self._workshop, self._held, self._ticket
         former = self._former or (_FRESH if ticket is None else ticket.former)
-        heed = partial(self._heed, plan, former)
-        heed()
+        self._heed(plan, former)
         if ticket is not None:
-            await self._until_its_time(ticket, heed)
+            await self._until_its_time(ticket, partial(self._heed, plan, former))
         hold = self._held_back
         if hold is not None and hold.until > workshop.clock.now() and plan.key is not None:
             return held_back(hold, former)

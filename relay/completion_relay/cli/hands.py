@@ -14,6 +14,7 @@ from completion_relay.cli.boundary import NO
 from completion_relay.cli.hands_said import show, tell, tell_why_not
 from completion_relay.cli.instruct import instruct
 from completion_relay.cli.options import ConfigOption, JsonOption, KafkaOption, settings_from
+from completion_relay.cli.output import print_note, printable
 from completion_relay.cli.reach import REQUEST_TIMEOUT_MS, reaching_kafka
 from completion_relay.cli.times import TimeError, parse_deadline, parse_duration, show_time
 from completion_relay.cli.token_file import InputError
@@ -158,6 +159,17 @@ def _by(given: str) -> str:
         ) from None
 
 
+def _can_ask() -> bool:
+    return sys.stdin.isatty()
+
+
+def _confirmed(question: str) -> bool:
+    # On standard error, also its last blank: typer's own writes that to what a program reads.
+    sys.stderr.write(f"{printable(question)} [y/N]: ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
 def _text(option: str, text: str) -> str:
     if not text.strip():
         raise InputError(f"{option} is empty: it goes into the audit record, so say it")
@@ -180,7 +192,7 @@ def _act(
     wait: float,
     as_json: bool,
 ) -> None:
-    if not yes and not sys.stdin.isatty():
+    if not yes and not _can_ask():
         raise InputError("--yes is missing: there is no terminal here on which you could be asked")
     options = {**kafka_options(settings.kafka), "request_timeout_ms": REQUEST_TIMEOUT_MS}
     with reaching_kafka(settings.kafka):
@@ -203,7 +215,9 @@ def _act(
         show(settings, event)
     if not yes:
         what = "Skip it" if until is None else f"Park it until {show_time(until)}"
-        typer.confirm(f"{what}, {who_and_why(instruction)}?", abort=True, err=as_json)
+        if not _confirmed(f"{what}, {who_and_why(instruction)}?"):
+            print_note("Nothing was changed.")
+            raise typer.Exit(NO)
     with reaching_kafka(settings.kafka):
         outcome = asyncio.run(instruct(settings, instruction, wait=wait))
     is_done = tell(instruction, event, outcome, wait=wait, as_json=as_json)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 import time
+import uuid
 from typing import Any
 
 from aiokafka.structs import RecordMetadata
 from tests.integration.relay.process import run, topic_settings
+from tests.integration.relay.test_parking import Missing, unready_relay
 from tests.integration.relay.waiting import Scene, completed, event, relay
 from tests.support import committed_offsets, consume_all, eventually, produce
 
@@ -15,7 +17,7 @@ from completion_relay.cli.instruct import instruct
 from completion_relay.demo.broker import end_session
 from completion_relay.instruction import Instruction
 from completion_relay.parking import Ticket
-from completion_relay.settings import Settings
+from completion_relay.settings import Settings, TemporalSettings
 from completion_schemas.audit import AuditRecord
 from completion_schemas.cloudevents import encode_record
 from completion_schemas.dispositions import Disposition
@@ -181,3 +183,47 @@ async def test_an_instruction_that_comes_too_late_or_for_nothing_is_settled_and_
         await instruct(settings, said(beyond, "e-2"), wait=0)
         await nothing_left(scene, settings.kafka.group_id)
     assert len(await scene.audit()) == 1
+
+
+async def test_where_the_only_namespace_is_halted_an_operator_is_heard(scene: Scene) -> None:
+    """No record is begun there beyond the one that tries, and the parked topic's neither."""
+    missing = Missing(scene, f"missing-{uuid.uuid4().hex[:8]}")
+    settings = missing.settings(park_after=600.0, drain_timeout=0.5)
+    alone = settings.temporal.model_copy(update={"namespaces": (missing.name,)})
+    settings = settings.model_copy(update={"temporal": alone})
+    async with unready_relay(settings):
+        ids = [f"w-{number}" for number in range(3)]
+        events = [missing.event(one, one) for one in ids]
+        places = [await missing.emit(one) for one in events]
+        for at, sent in list(zip(places, events, strict=True))[:2]:
+            outcome = await instruct(settings, said(at, sent.event_id), wait=30)
+            assert isinstance(outcome, AuditRecord)
+            assert outcome.disposition is Disposition.SKIPPED
+        assert len(await scene.audit()) == 2
+        await missing.appear()
+        audit = await missing.all_decided(3)
+        await nothing_left(scene, settings.kafka.group_id)
+    # Its workflow never was: what counts is that the namespace answered.
+    dispositions = {record.offset: record.disposition for record in audit}
+    assert [dispositions[at.offset] for at in places] == [
+        Disposition.SKIPPED,
+        Disposition.SKIPPED,
+        Disposition.UNKNOWN,
+    ]
+
+
+async def test_while_temporal_is_away_an_operator_is_heard(scene: Scene) -> None:
+    """Nothing is begun then: what was said is settled when Temporal is back."""
+    settings = patient(scene).model_copy(
+        update={"temporal": TemporalSettings(address="127.0.0.1:1", namespaces=("default",))}
+    )
+    async with unready_relay(settings):
+        # Three that fail are an outage, and more would not be begun.
+        places = [await emit(scene, await early(scene, f"e-{n}")) for n in range(3)]
+        for n, at in enumerate(places):
+            outcome = await instruct(settings, said(at, f"e-{n}"), wait=30)
+            assert isinstance(outcome, AuditRecord)
+            assert (outcome.disposition, outcome.detail) == (Disposition.SKIPPED, BY_ANN)
+    async with relay(patient(scene)):
+        await nothing_left(scene, settings.kafka.group_id)
+    assert len(await scene.audit()) == len(places)

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from completion_relay.audit_trail import AuditEntry, AuditTrail, Offsets
+from completion_relay.audit_trail import AuditEntry, AuditTrail
 from completion_relay.cli.reach import REQUEST_TIMEOUT_MS
 from completion_relay.connections import kafka_options
 from completion_relay.first_of import end_all
@@ -17,6 +17,7 @@ from completion_relay.instruction import Instruction, instruction_record
 from completion_relay.parking import ParkedRecordError, Ticket, read_ticket
 from completion_relay.settings import Settings
 from completion_relay.topic_admin import TopicAdmin, TopicError
+from completion_relay.topic_reader import Offsets
 from completion_schemas.audit import AuditRecord
 
 Outcome = AuditRecord | Ticket | None

@@ -68,7 +68,6 @@ class LookUps:
         """
         self._connections = temporal_connections(settings.temporal)
         self._routes = routes_of(settings, self._connections)
-        self._skipped = {skip.event_id: skip for skip in settings.relay.skip}
         self._changes = changes
         self._triages: dict[str, Triage] = {}
         self._away: dict[str, str] = {}
@@ -84,9 +83,6 @@ class LookUps:
         event = treated.event
         if event is None:
             return _dead_letter(DeadLetterReason.UNDECODABLE, "the record holds no event")
-        skip = self._skipped.get(event.event_id)
-        if skip is not None:
-            return Outlook(Disposition.SKIPPED, f"by {skip.by}: {skip.why}")
         event = self._changes.applied_to(event)
         to = self._routes.destination_of(event)
         if isinstance(to, DeadLetter):

@@ -127,7 +127,6 @@ def pipeline(activity: Activity) -> Pipeline:
         topics=TopicSettings(),
         group="g",
         relay_id="r",
-        skip=(),
         observer=Observer(namespaces=("orders",), health=Health()),
         clock=script.clock,
     )

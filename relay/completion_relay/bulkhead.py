@@ -115,6 +115,11 @@ class Bulkhead:
         return self._is_slow or (self._pace is not None and self.in_flight < self._limit.calls)
 
     @property
+    def state(self) -> tuple[int, int]:
+        """How many calls may be under way at once, and how many events wait for their turn."""
+        return self._limit.calls, len(self._queue)
+
+    @property
     def room(self) -> int:
         """How many events more would find a permit; where it is sick, one if nobody else is trying."""
         if self.is_sick:

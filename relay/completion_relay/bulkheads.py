@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from completion_relay.bulkhead import Bulkhead, Guards
 from completion_relay.clock import Clock
@@ -62,6 +62,10 @@ class Bulkheads:
         if self._gate.is_closed:
             return 0
         return sum(bulkhead.room for bulkhead in self._bulkheads.values())
+
+    def __iter__(self) -> Iterator[Bulkhead]:
+        """Iterate over those of all namespaces."""
+        return iter(self._bulkheads.values())
 
     def __getitem__(self, namespace: str) -> Bulkhead:
         """Return a served namespace's."""

@@ -22,6 +22,7 @@ from completion_relay.means import Means, Patience
 from completion_relay.neighbours import Neighbours
 from completion_relay.observe import Observer
 from completion_relay.route import Destination
+from completion_relay.status_page import ClusterState, NamespaceState
 from completion_relay.triage import Triage
 from completion_relay.verdict import FAULT, NAMESPACE_NOT_FOUND, Answer, Fault, Status
 
@@ -173,6 +174,23 @@ class Cluster:
     def name(self) -> str:
         """By which events call it; empty for the default one."""
         return self._connection.name
+
+    def state(self) -> tuple[ClusterState, list[NamespaceState]]:
+        """Return how it is, and how each of its namespaces is."""
+        namespaces = []
+        for bulkhead in self.means.bulkheads:
+            calls, queued = bulkhead.state
+            namespaces.append(
+                NamespaceState(
+                    name=str(Destination(self.name, bulkhead.namespace)),
+                    halted=bulkhead.halted,
+                    is_sick=bulkhead.is_sick,
+                    calls_limit=calls,
+                    in_flight=bulkhead.in_flight,
+                    queued=queued,
+                )
+            )
+        return ClusterState(name=self.name, is_away=self.means.gate.is_away), namespaces
 
     def close(self) -> None:
         """Stop asking whether it is back."""

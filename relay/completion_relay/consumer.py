@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
@@ -52,6 +53,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         pipeline: Pipeline,
         is_away: Callable[[], bool],
         room: Callable[[], int],
+        introduction: bytes = b"",
         observer: Observer,
         clock: Clock,
     ) -> None:
@@ -65,14 +67,15 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             pipeline: What a record goes through.
             is_away: Whether Temporal is away as a whole: then no records are taken.
             room: Returns how many calls more Temporal may be given now.
+            introduction: What the member says of itself in the group.
             observer: Told of what happens.
             clock: Time.
         """
-        self._options = options
         self._kafka = kafka
         self._topics = topics
         self._relay = relay
         self._is_away = is_away
+        self._new_member = partial(new_member, options, kafka, introduction=introduction)
         self._observer = observer
         self._clock = clock
         self._workshop = Workshop(pipeline, topics, relay, observer, clock, ends=self._ends)
@@ -88,7 +91,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             clock=clock,
         )
         self._silence = Silence(observer, clock)
-        self._lag = Lag(
+        self.lag = Lag(
             observer,
             clock,
             stuck_after=relay.stuck_after,
@@ -141,7 +144,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _be_member(self, stop: asyncio.Event) -> None:
         self._observer.problem("group", "joining: no partitions assigned yet")
-        self._consumer = new_member(self._options, self._kafka)
+        self._consumer = self._new_member()
         self._over = asyncio.get_running_loop().create_future()
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -234,9 +237,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             self._consumer, self._assigned, stop=self._is_away() or self._intake.has_enough
         )
         self._polled_at = self._clock.monotonic()
-        # Also with all partitions paused or none assigned: a member that does not
-        # poll stalls the group. getmany() ignores its time-out while there is no
-        # assignment (both facts C), hence one of our own.
+        # Also with all partitions paused or none assigned: a member that does not poll stalls the group.
+        # getmany() ignores its time-out while there is none (both facts C), hence one of our own.
         patience = (self._kafka.rebalance_timeout_ms + 2 * self._kafka.session_timeout_ms) / 1_000
         assigned = self._assigned
         polling = asyncio.ensure_future(
@@ -265,8 +267,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             polling.cancel()
         self._observer.well("poll")
         if self._assigned is not assigned:
-            # aiokafka begins to fetch before the listener has come to the position:
-            # what came of that is older than the takeover.
+            # aiokafka fetches before the listener has come to the position: that is older than the takeover.
             self._rewind()
             return
         for partition, records in batches.items():
@@ -280,11 +281,10 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
     def _look_after(self) -> None:
         self._intake.begin()
         self._room.tell(self._assigned.values())
-        self._lag.look()
+        self.lag.look()
 
     def _rewind(self) -> None:
-        # A getmany() that raised may have dropped another partition's records
-        # after moving its position (facts C, simulated).
+        # A getmany() that raised may have dropped another one's records after moving its position (facts C).
         self._intake.forget()
         for partition, held in self._assigned.items():
             held.fetched.clear()

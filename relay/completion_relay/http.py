@@ -1,24 +1,26 @@
-"""Room `observe`: /healthz, /readyz and /metrics. Touches aiohttp.
+"""Room `observe`: /healthz, /readyz, /metrics and /status. Touches aiohttp.
 
 `/healthz` says whether the process should live, `/readyz` whether events are
-being decided and what is in the way, `/metrics` is Prometheus' text format.
+being decided and what is in the way, `/metrics` is Prometheus' text format,
+`/status` is what the command `status` shows of a replica.
 """
 
 from __future__ import annotations
 
 import abc
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from completion_relay.health import Health
 from completion_relay.load import ConfigurationError
+from completion_relay.status_page import ReplicaState, to_page
 
 
 class StatusServer(abc.ABC):
-    """Serves the three pages from one address; a subclass knows what is on them."""
+    """Serves the four pages from one address; a subclass knows what is on them."""
 
     def __init__(self, address: str) -> None:
         """Bind nothing yet.
@@ -33,6 +35,7 @@ class StatusServer(abc.ABC):
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._readyz),
                 web.get("/metrics", self._metrics),
+                web.get("/status", self._status),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None)
@@ -48,6 +51,10 @@ class StatusServer(abc.ABC):
     @abc.abstractmethod
     async def metrics(self) -> bytes:
         """Return the metrics in Prometheus' text format."""
+
+    @abc.abstractmethod
+    async def states(self) -> list[ReplicaState]:
+        """Return the state of each process."""
 
     async def start(self) -> str:
         """Listen; return the HOST:PORT that it became.
@@ -90,21 +97,33 @@ class StatusServer(abc.ABC):
             body=await self.metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST}
         )
 
+    async def _status(self, _: web.Request) -> web.Response:
+        return web.json_response(to_page(await self.states()))
+
 
 class HttpServer(StatusServer):
     """The pages of one relay."""
 
-    def __init__(self, address: str, *, health: Health, registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        health: Health,
+        registry: CollectorRegistry,
+        state: Callable[[], ReplicaState],
+    ) -> None:
         """Bind nothing yet.
 
         Args:
             address: HOST:PORT; port 0 takes a free one.
             health: What /readyz shows.
             registry: What /metrics shows.
+            state: Returns what /status shows.
         """
         super().__init__(address)
         self._health = health
         self._registry = registry
+        self._state = state
 
     async def lifeless(self) -> Mapping[str, str]:
         """Return nothing: a defect that ends the relay's work ends the process.
@@ -120,3 +139,7 @@ class HttpServer(StatusServer):
     async def metrics(self) -> bytes:
         """Return the registry."""
         return generate_latest(self._registry)
+
+    async def states(self) -> list[ReplicaState]:
+        """Return the one."""
+        return [self._state()]

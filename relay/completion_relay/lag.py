@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from completion_relay.assigned import Assigned
 from completion_relay.clock import Clock
 from completion_relay.observe import Observer
+from completion_relay.status_page import PartitionState, Waits
 
 _EVERY_SECONDS = 0.25
 """How often at most it is looked for what is stuck."""
@@ -86,6 +87,41 @@ class Lag(Collector):
             if end is not None:
                 lag.add_metric(labels, max(0, end - held.oldest))
         yield from (uncommitted, age, lag, parked)
+
+    def partitions(self) -> list[PartitionState]:
+        """Return the state of each partition of this member, for /status."""
+        now = self._clock.monotonic()
+        return [
+            PartitionState(
+                topic=held.partition.topic,
+                partition=held.partition.partition,
+                undecided=held.ledger.undecided,
+                fetched=len(held.fetched),
+                oldest=held.oldest,
+                age_seconds=round(held.age(now), 3),
+                parked_waiting=len(held.order) if held.partition.topic == self._parked else 0,
+                is_full=held.ledger.is_full,
+            )
+            for held in self._by_place()
+        ]
+
+    def oldest(self, count: int) -> list[Waits]:
+        """Return so many of the undecided records at most, the one that was received first at the top."""
+        now = self._clock.monotonic()
+        waits = [
+            Waits(
+                topic=held.partition.topic,
+                partition=held.partition.partition,
+                offset=offset,
+                age_seconds=round(now - since, 3),
+            )
+            for held in self._by_place()
+            for offset, since in held.ledger.first_undecided(count)
+        ]
+        return sorted(waits, key=lambda wait: -wait.age_seconds)[:count]
+
+    def _by_place(self) -> list[Assigned]:
+        return sorted(self._assigned(), key=lambda held: held.partition)
 
     def look(self) -> None:
         """Tell the observer what is stuck, unless it was told a moment ago."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Collection, Iterable, Iterator
 from enum import Enum, auto
+from itertools import islice
 from typing import NamedTuple
 
 from completion_relay.offset_map import encode, longest, weight
@@ -150,6 +151,11 @@ class PartitionLedger:
     def oldest_undecided(self) -> int | None:
         """The first received record that is not settled; None: all are."""
         return next(iter(self._undecided), None)
+
+    def first_undecided(self, count: int) -> list[tuple[int, float]]:
+        """Return so many of the first undecided records at most: offset, and when it was received."""
+        first = islice(self._undecided.items(), count)
+        return [(offset, record.at) for offset, record in first]
 
     @property
     def oldest_undecided_since(self) -> float | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
@@ -28,12 +29,15 @@ _STOP_SECONDS = 10.0
 _CUT_SECONDS = 1.0
 
 
-def new_member(options: dict[str, Any], kafka: KafkaSettings) -> AIOKafkaConsumer:
+def new_member(
+    options: dict[str, Any], kafka: KafkaSettings, *, introduction: bytes = b""
+) -> AIOKafkaConsumer:
     """Return a consumer that has not been started.
 
     Args:
         options: What aiokafka takes to connect.
         kafka: Group and time-outs.
+        introduction: What the member says of itself in the group, as its user data.
     """
     consumer = AIOKafkaConsumer(
         **options,
@@ -45,7 +49,7 @@ def new_member(options: dict[str, Any], kafka: KafkaSettings) -> AIOKafkaConsume
         isolation_level="read_committed",
         # With several assignors aiokafka joins once for each; Sticky is broken
         # (#1176).
-        partition_assignment_strategy=(RangePartitionAssignor,),
+        partition_assignment_strategy=(_introduced(introduction),),
         session_timeout_ms=kafka.session_timeout_ms,
         heartbeat_interval_ms=kafka.session_timeout_ms // 3,
         rebalance_timeout_ms=kafka.rebalance_timeout_ms,
@@ -56,6 +60,21 @@ def new_member(options: dict[str, Any], kafka: KafkaSettings) -> AIOKafkaConsume
     if kafka.empty_fetch_pause_ms:
         pause_after_empty_fetches(consumer, kafka.empty_fetch_pause_ms / 1_000)
     return consumer
+
+
+def _introduced(introduction: bytes) -> type[RangePartitionAssignor]:
+    """Return Kafka's range assignor, whose members say something of themselves.
+
+    Its name and its way of sharing out stay: members with and without an introduction are one
+    group, as during a rolling upgrade.
+    """
+
+    class Introduced(RangePartitionAssignor):  # type: ignore[misc]
+        @classmethod
+        def metadata(cls, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
+            return ConsumerProtocolMemberMetadata(cls.version, list(topics), introduction)
+
+    return Introduced
 
 
 def check_member(consumer: AIOKafkaConsumer) -> None:

@@ -7,9 +7,11 @@ port end the process, a server that is away is waited for with readiness red.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from completion_relay import __version__
 from completion_relay.clock import SystemClock
 from completion_relay.cluster import Cluster
 from completion_relay.connections import kafka_options, routes_of, temporal_connections
@@ -17,6 +19,7 @@ from completion_relay.consumer import Consumer
 from completion_relay.first_of import first_of
 from completion_relay.health import Health
 from completion_relay.http import HttpServer
+from completion_relay.introduction import Introduction, encode_introduction
 from completion_relay.kafka_probe import KafkaProbe
 from completion_relay.load import ConfigurationError
 from completion_relay.means import Patience
@@ -24,11 +27,14 @@ from completion_relay.neighbours import Neighbours
 from completion_relay.observe import Observer
 from completion_relay.pipeline import Pipeline
 from completion_relay.settings import Settings
+from completion_relay.status_page import ReplicaState
 from completion_relay.topics import partitions_apart
 
 _PROBE_SECONDS = 5.0
 _ANSWER_SECONDS = 5.0
 _RECONNECT_SECONDS = 2.0
+_OLDEST = 5
+"""Undecided records that /status names: what waits for longest is the same cause, as a rule."""
 
 
 async def _until_done(working: asyncio.Task[None], *, unless: list[asyncio.Task[None]]) -> None:
@@ -62,7 +68,7 @@ class Serving:
     clusters: dict[str, tuple[str, tuple[str, ...]]]
     """`HOST:PORT` and namespaces of each further cluster, by its name."""
     http: str
-    """`HOST:PORT` of /healthz, /readyz and /metrics, as it became."""
+    """`HOST:PORT` of /healthz, /readyz, /metrics and /status, as it became."""
 
     def __str__(self) -> str:
         others = "".join(
@@ -78,8 +84,13 @@ class Serving:
 class Relay:
     """A relay of one process, from its settings to its end."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, pages: str | None = None) -> None:
         """Connect to nothing yet.
+
+        Args:
+            settings: The relay's.
+            pages: HOST:PORT at which a supervisor serves the pages of all its processes; None: this
+                process serves its own for everybody.
 
         Raises:
             ConfigurationError: a certificate or Temporal's profile cannot be read, or a rate limit
@@ -95,8 +106,16 @@ class Relay:
             namespaces=tuple(str(place) for place in self._routes.served()), health=self.health
         )
         self._http = HttpServer(
-            settings.http.address, health=self.health, registry=self.observer.metrics.registry
+            settings.http.address,
+            health=self.health,
+            registry=self.observer.metrics.registry,
+            state=self._state,
         )
+        self._introduction = Introduction(
+            relay_id=settings.relay.relay_id, version=__version__, http=pages or ""
+        )
+        self._clusters: tuple[Cluster, ...] = ()
+        self._consumer: Consumer | None = None
 
     async def run(
         self,
@@ -117,6 +136,8 @@ class Relay:
                 and of the parked ones differ in partitions.
         """
         http = await self._http.start()
+        if not self._introduction.http:
+            self._introduction = dataclasses.replace(self._introduction, http=http)
         on_listening(http)
         try:
             await self._serve(stop, lambda: on_ready(self._serving(http)))
@@ -124,12 +145,12 @@ class Relay:
             await self._http.stop()
 
     async def _serve(self, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
-        clusters = await self._connect()
+        clusters = self._clusters = await self._connect()
         kafka = KafkaProbe(self._kafka)
         try:
             # One after the other, and each of them bounded by the stop.
             if await first_of(stop.wait(), self._refuse_missing_topics(kafka)):
-                consumer = self._assemble(clusters)
+                consumer = self._consumer = self._assemble(clusters)
                 working = asyncio.create_task(consumer.run(stop))
                 # The clusters first: each says "not asked yet" before readiness is looked at.
                 probing = [
@@ -189,6 +210,7 @@ class Relay:
             pipeline=pipeline,
             is_away=lambda: all(cluster.means.gate.is_away for cluster in clusters),
             room=lambda: sum(cluster.means.bulkheads.room for cluster in clusters),
+            introduction=encode_introduction(self._introduction),
             observer=observer,
             clock=clock,
         )
@@ -231,6 +253,20 @@ class Relay:
                 was_ready = True
                 on_ready()
             await self._clock.sleep(_PROBE_SECONDS if was_ready else 0.2)
+
+    def _state(self) -> ReplicaState:
+        lag = None if self._consumer is None else self._consumer.lag
+        states = [cluster.state() for cluster in self._clusters]
+        return ReplicaState(
+            relay_id=self._introduction.relay_id,
+            version=self._introduction.version,
+            instance=self._introduction.instance,
+            problems=self.health.problems or ({} if lag else {"relay": "starting"}),
+            partitions=lag.partitions() if lag else [],
+            oldest=lag.oldest(_OLDEST) if lag else [],
+            namespaces=[namespace for _, namespaces in states for namespace in namespaces],
+            clusters=[cluster for cluster, _ in states],
+        )
 
     def _serving(self, http: str) -> Serving:
         return Serving(

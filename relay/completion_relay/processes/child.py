@@ -45,18 +45,18 @@ def main() -> NoReturn:
     reports = _Reports()
     code = 0
     if line := sys.stdin.buffer.readline():
-        settings = decode_settings(line)
+        settings, pages = decode_settings(line)
         configure_logging(settings.log)
         structlog.contextvars.bind_contextvars(relay_id=settings.relay.relay_id)
         try:
-            run_relay(_serve(settings, reports))
+            run_relay(_serve(settings, pages, reports))
         except Exception as error:  # noqa: BLE001 - as the boundary of the commands, which knows them all
             code, text = explain(error)
             reports.send(Failed(code, text))
     leave(code)
 
 
-async def _serve(settings: Settings, reports: _Reports) -> None:
+async def _serve(settings: Settings, pages: str, reports: _Reports) -> None:
     stop = stop_on_signals()
     loop = asyncio.get_running_loop()
 
@@ -70,7 +70,7 @@ async def _serve(settings: Settings, reports: _Reports) -> None:
         args=(_end_with_the_supervisor, stop_soon, settings.relay.drain_timeout + _LEAVING_SECONDS),
         daemon=True,
     ).start()
-    await Relay(settings).run(
+    await Relay(settings, pages=pages).run(
         stop,
         on_listening=lambda http: reports.send(Listening(http)),
         on_ready=lambda serving: reports.send(Ready(serving)),

@@ -87,7 +87,9 @@ class Replica:
         """How often it was started again."""
         self.serving: asyncio.Future[Serving] = asyncio.get_running_loop().create_future()
         """What is served, once it was ready for the first time."""
-        self._settings = encode_settings(settings_of(settings, number))
+        self._settings = settings_of(settings, number)
+        self.relay_id = self._settings.relay.relay_id
+        """By which audit records and /status know it."""
         self._rng = rng
         self._process: asyncio.subprocess.Process | None = None
         self._failure: Failed | None = None
@@ -99,8 +101,12 @@ class Replica:
         """Whether the process runs."""
         return self._process is not None and self._process.returncode is None
 
-    async def run(self, stop: asyncio.Event) -> bool:
+    async def run(self, stop: asyncio.Event, *, pages: str) -> bool:
         """Keep a child running until `stop` is set, then let it drain.
+
+        Args:
+            stop: Ends it.
+            pages: HOST:PORT of the supervisor's pages.
 
         Returns:
             Whether the last one ended as it should.
@@ -109,10 +115,11 @@ class Replica:
             RefusedError: it refuses to start; another one would too.
         """
         deaths = 0
+        told = encode_settings(self._settings, pages)
         loop = asyncio.get_running_loop()
         while True:
             started = loop.time()
-            code = await self._live(stop)
+            code = await self._live(stop, told)
             if self._failure is not None and self._failure.code == REFUSED:
                 raise RefusedError(self._failure.error)
             if stop.is_set():
@@ -132,11 +139,11 @@ class Replica:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
 
-    async def _live(self, stop: asyncio.Event) -> int | OSError:
+    async def _live(self, stop: asyncio.Event, told: bytes) -> int | OSError:
         """Start a child, see to it until it has ended, and return its exit code."""
         self._failure, self._has_listened = None, False
         try:
-            process = await self._start()
+            process = await self._start(told)
         except OSError as error:
             return error  # the machine has no memory or no process id left
         self._log.info("process started", process=self.number, pid=process.pid)
@@ -153,7 +160,7 @@ class Replica:
             listening.cancel()
         return code
 
-    async def _start(self) -> asyncio.subprocess.Process:
+    async def _start(self, told: bytes) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
             *_COMMAND,
             stdin=asyncio.subprocess.PIPE,
@@ -164,7 +171,7 @@ class Replica:
         )
         self._process = process
         assert process.stdin  # noqa: S101 - narrows the type
-        process.stdin.write(self._settings)
+        process.stdin.write(told)
         with contextlib.suppress(ConnectionError):  # it has died already
             await process.stdin.drain()
         return process

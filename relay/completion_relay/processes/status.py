@@ -1,4 +1,4 @@
-"""Room `cli`: /healthz, /readyz and /metrics of all processes at one address. Touches loopback HTTP.
+"""Room `cli`: /healthz, /readyz, /metrics and /status of all processes at one address. Touches loopback HTTP.
 
 Nothing is kept: each request asks the children anew.
 """
@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 import aiohttp
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from completion_relay import __version__
 from completion_relay.http import StatusServer
 from completion_relay.processes.merge import LABEL, merge, parse
 from completion_relay.processes.replica import Replica
+from completion_relay.status_page import ReplicaState, read_page
 
 _PROBE_SECONDS = 0.75
 """Below the second that a Kubernetes probe waits by default (`timeoutSeconds`)."""
@@ -55,6 +57,25 @@ class Pages(StatusServer):
             if page is not None
         }
         return merge(found, own=self._own(set(found)))
+
+    async def states(self) -> list[ReplicaState]:
+        """Return every process's state; of one that does not answer, why."""
+        pages = await asyncio.gather(*(self._states_of(one) for one in self._replicas))
+        return [state for page in pages for state in page]
+
+    async def _states_of(self, replica: Replica) -> list[ReplicaState]:
+        page = await _ask(replica, "/status", _PROBE_SECONDS)
+        if page is not None:
+            return read_page(page)
+        problem = replica.problem or f"does not answer within {_PROBE_SECONDS} s"
+        return [
+            ReplicaState(
+                relay_id=replica.relay_id,
+                version=__version__,
+                instance="",
+                problems={replica.name: problem},
+            )
+        ]
 
     def _own(self, answering: set[int]) -> list[Metric]:
         up = GaugeMetricFamily(

@@ -51,7 +51,9 @@ class Supervisor:
         """
         http = await self._pages.start()  # a taken port is refused before anything starts
         try:
-            running = [asyncio.create_task(replica.run(stop)) for replica in self._replicas]
+            running = [
+                asyncio.create_task(replica.run(stop, pages=http)) for replica in self._replicas
+            ]
             announced = first_of(stop.wait(), self._announce(http, on_ready))
             tasks = [*running, asyncio.create_task(announced)]
             try:

@@ -1,8 +1,9 @@
 """Room `cli`: what a supervisor and its children tell each other, a JSON object a line. Touches nothing.
 
-Down goes one line, the settings: those that the supervisor has read, so that a
-child that is started again next week serves what its siblings serve, whatever
-has become of the file and of the environment since. Up come reports.
+Down goes one line: the settings, and where the supervisor's own pages are. The
+settings are those that the supervisor has read, so that a child that is started again next week serves
+what its siblings serve, whatever has become of the file and of the environment
+since. Up come reports.
 """
 
 from __future__ import annotations
@@ -48,14 +49,22 @@ class Failed:
 Report = Listening | Ready | Failed
 
 
-def encode_settings(settings: Settings) -> bytes:
-    """Return the settings as a line, secrets included: it goes through a pipe and nowhere else."""
-    return _line(json.dumps(settings.model_dump(round_trip=True), default=_jsonable))
+def encode_settings(settings: Settings, pages: str) -> bytes:
+    """Return the settings as a line, secrets included: it goes through a pipe and nowhere else.
+
+    Args:
+        settings: The child's.
+        pages: HOST:PORT of the supervisor's pages, by which the child introduces itself to its group.
+    """
+    said = {"settings": settings.model_dump(round_trip=True), "pages": pages}
+    return _line(json.dumps(said, default=_jsonable))
 
 
-def decode_settings(line: bytes) -> Settings:
-    """Return the settings that `encode_settings` was given."""
-    return Settings.model_validate_json(line)
+def decode_settings(line: bytes) -> tuple[Settings, str]:
+    """Return what `encode_settings` was given."""
+    said = json.loads(line)
+    # As JSON once more: only then does it make tuples of lists.
+    return Settings.model_validate_json(json.dumps(said["settings"])), said["pages"]
 
 
 def settings_of(settings: Settings, number: int) -> Settings:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
 
 import completion_relay.membership
 from completion_relay.membership import end_member, new_member
@@ -46,7 +47,21 @@ async def test_a_member_joins_with_one_assignor() -> None:
     """With several, aiokafka joins once for each."""
     consumer = member()
     try:
-        assert tuple(consumer._partition_assignment_strategy) == (RangePartitionAssignor,)
+        (assignor,) = consumer._partition_assignment_strategy
+        assert issubclass(assignor, RangePartitionAssignor)
+        # One group with members of a version that has nothing to say: a rolling upgrade.
+        assert assignor.name == "range"
+        assert assignor.assign.__func__ is RangePartitionAssignor.assign.__func__
+    finally:
+        await end_member(consumer)
+
+
+async def test_a_member_introduces_itself_in_its_subscription() -> None:
+    consumer = new_member({"bootstrap_servers": "localhost:1"}, KAFKA, introduction=b"hello")
+    try:
+        (assignor,) = consumer._partition_assignment_strategy
+        metadata = ConsumerProtocolMemberMetadata.decode(assignor.metadata({"events"}).encode())
+        assert (metadata.subscription, metadata.user_data) == (["events"], b"hello")
     finally:
         await end_member(consumer)
 

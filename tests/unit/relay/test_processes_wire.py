@@ -92,9 +92,10 @@ def test_a_line_that_is_no_report_is_refused_or_read_and_never_breaks_the_reader
 
 def test_the_settings_come_back_as_they_were_with_their_secrets() -> None:
     settings = Settings.model_validate(CHOSEN)
-    line = encode_settings(settings)
+    line = encode_settings(settings, "0.0.0.0:9464")
     assert line.count(b"\n") == 1
-    again = decode_settings(line)
+    again, pages = decode_settings(line)
+    assert pages == "0.0.0.0:9464"
     assert again == settings
     assert again.kafka.sasl_password is not None
     assert again.kafka.sasl_password.get_secret_value() == CHOSEN["kafka"]["sasl_password"]

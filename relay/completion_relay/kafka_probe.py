@@ -72,6 +72,17 @@ class KafkaProbe:
             partitions: Of which.
             within: Seconds that each broker has.
         """
+        return await self._offsets(partitions, OffsetResetStrategy.LATEST, within)
+
+    async def beginnings(
+        self, partitions: Iterable[TopicPartition], *, within: float
+    ) -> dict[TopicPartition, End]:
+        """Return the offset of the oldest record that there still is of each partition, as `ends`."""
+        return await self._offsets(partitions, OffsetResetStrategy.EARLIEST, within)
+
+    async def _offsets(
+        self, partitions: Iterable[TopicPartition], which: int, within: float
+    ) -> dict[TopicPartition, End]:
         if (client := self._client) is None:
             return {}
         ends: dict[TopicPartition, End] = {}
@@ -84,7 +95,9 @@ class KafkaProbe:
                 ends[partition] = NoLeader()
             else:
                 led[leader].append(partition)
-        answers = (_ends_at(client, leader, theirs, within) for leader, theirs in led.items())
+        answers = (
+            _offsets_at(client, leader, theirs, which, within) for leader, theirs in led.items()
+        )
         for answer in await asyncio.gather(*answers):
             ends.update(answer)
         return ends
@@ -108,12 +121,16 @@ class KafkaProbe:
                 await asyncio.wait_for(client.close(), _STOP_SECONDS)
 
 
-async def _ends_at(
-    client: AIOKafkaClient, leader: int, partitions: list[TopicPartition], within: float
+async def _offsets_at(
+    client: AIOKafkaClient,
+    leader: int,
+    partitions: list[TopicPartition],
+    which: int,
+    within: float,
 ) -> dict[TopicPartition, End]:
     by_topic: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     for topic, number in partitions:
-        by_topic[topic].append((number, OffsetResetStrategy.LATEST))
+        by_topic[topic].append((number, which))
     # Of committed records: an open transaction holds them back, and is no silence.
     request = OffsetRequest(_A_CONSUMER, READ_COMMITTED, list(by_topic.items()))
     try:

@@ -21,6 +21,7 @@ class Commands(LazyGroup, Boundary):
         "up": "completion_relay.cli.up:up",
         "run": "completion_relay.cli.run:run",
         "check": "completion_relay.cli.check:check",
+        "status": "completion_relay.cli.status:status",
         "topics": "completion_relay.cli.topics:app",
         "emit": "completion_relay.cli.emit:emit",
         "audit": "completion_relay.cli.audit:app",

@@ -1,0 +1,208 @@
+"""Room `status`: how far the group has decided each partition, by Kafka alone. Touches aiokafka."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from aiokafka.errors import CoordinatorNotAvailableError, KafkaTimeoutError, for_code
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+
+from completion_relay.kafka_probe import KafkaProbe
+from completion_relay.offset_map import MetadataError, decode
+from completion_relay.settings import Settings
+from completion_relay.silence import End, NoAnswer, NoLeader
+from completion_relay.status.members import Group, group_of
+from completion_relay.status.records import Event, Records, Span
+from completion_relay.topic_admin import TopicAdmin, TopicError
+
+_ANSWER_SECONDS: Final = 5.0
+_TRIES: Final = 10
+_AGAIN_SECONDS: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
+    """How far one partition is decided."""
+
+    topic: str
+    partition: int
+    committed: int | None
+    """The group's offset: all before it is decided. None: the group has none."""
+    end: int | None
+    """Of what is committed there (`read_committed`); None: not known."""
+    settled_ahead: int
+    """Offsets beyond the committed one that are decided."""
+    undecided: int | None
+    """Records that are not decided, at most: transactions' markers count as well. None: not known."""
+    problem: str = ""
+    """Why something is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaView:
+    """What Kafka says of the relay."""
+
+    group: Group
+    counts: Mapping[str, int]
+    """The number of partitions of the two topics."""
+    partitions: tuple[Partition, ...]
+    """Of the events' topic, then of the parked one."""
+    first: Mapping[TopicPartition, Event]
+    """The oldest undecided record of those that have one, as far as it could be read."""
+
+
+class Kafka:
+    """Asks, and reads single records as long as it is open."""
+
+    def __init__(self, settings: Settings, options: Mapping[str, Any]) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            settings: Group and topics.
+            options: What `connections.kafka_options` returns.
+        """
+        self._settings = settings
+        self._options = dict(options)
+        self._topics = (settings.topics.completions, settings.topics.parked)
+
+    async def look(self, records: Records) -> KafkaView:
+        """Return what Kafka says now.
+
+        Raises:
+            TopicError: one of the two topics is not there.
+            KafkaError: Kafka cannot be reached, or refuses.
+        """
+        # The offsets first: what is decided meanwhile is told as undecided, and not the other way round.
+        group, committed = await self._group()
+        counts, ends, begins = await self._ends()
+        partitions, spans = [], {}
+        for at in ends:
+            found, span = _partition(at, committed.get(at), ends[at], begins[at])
+            partitions.append(found)
+            if span is not None:
+                spans[at] = span
+        first = await records.first(spans, within=_ANSWER_SECONDS)
+        return KafkaView(
+            group,
+            counts,
+            tuple(_looked_at(found, first) for found in partitions),
+            {at: event for at, event in first.items() if event is not None},
+        )
+
+    @contextlib.asynccontextmanager
+    async def records(self) -> AsyncGenerator[Records, None]:
+        """Connect for reading records, for the length of the context."""
+        async with Records.open(self._options, parked_of=self._topics[0]) as records:
+            yield records
+
+    async def _group(self) -> tuple[Group, dict[TopicPartition, OffsetAndMetadata]]:
+        name = self._settings.kafka.group_id
+        async with TopicAdmin.connected(self._options) as admin:
+            (described,) = (await _patiently(admin, name))[0].groups
+            if described[0]:
+                raise for_code(described[0])(f"group {name}")
+            offsets = await admin.client.list_consumer_group_offsets(name)
+        return group_of(described), offsets
+
+    async def _ends(
+        self,
+    ) -> tuple[dict[str, int], dict[TopicPartition, End], dict[TopicPartition, End]]:
+        probe = KafkaProbe(self._options)
+        try:
+            there = await probe.topics(within=_ANSWER_SECONDS)
+            if there is None:
+                raise KafkaTimeoutError("no answer in time")
+            if missing := [topic for topic in self._topics if not there.get(topic)]:
+                raise TopicError(
+                    f"topic {', '.join(missing)}: missing: run `completion-relay topics create`, "
+                    "or name the right ones in [topics]"
+                )
+            partitions = [
+                TopicPartition(topic, number)
+                for topic in self._topics
+                for number in range(there[topic])
+            ]
+            ends = await probe.ends(partitions, within=_ANSWER_SECONDS)
+            begins = await probe.beginnings(partitions, within=_ANSWER_SECONDS)
+        finally:
+            await probe.stop()
+        unknown = NoAnswer("its broker says nothing of it")
+        return (
+            {topic: there[topic] for topic in self._topics},
+            {at: ends.get(at, unknown) for at in partitions},
+            {at: begins.get(at, unknown) for at in partitions},
+        )
+
+
+async def _patiently(admin: TopicAdmin, group: str) -> list[Any]:
+    """Describe the group; a new cluster makes the topic of the groups when it is first asked."""
+    for _ in range(_TRIES):
+        with contextlib.suppress(CoordinatorNotAvailableError):
+            return list(await admin.client.describe_consumer_groups([group]))
+        await asyncio.sleep(_AGAIN_SECONDS)
+    return list(await admin.client.describe_consumer_groups([group]))
+
+
+def _partition(
+    at: TopicPartition, committed: OffsetAndMetadata | None, end: End, begin: End
+) -> tuple[Partition, Span | None]:
+    """Return how far a partition is decided, and where its oldest undecided record is, if there is one."""
+    offset = None if committed is None or committed.offset < 0 else committed.offset
+    for told in (end, begin):
+        if not isinstance(told, int):
+            return _unknown(at, offset, told), None
+    assert isinstance(end, int) and isinstance(begin, int)  # noqa: S101, PT018 - narrows the types
+    settled: list[range] = []
+    problem = ""
+    if offset is not None and committed is not None:
+        try:
+            settled = decode(offset, committed.metadata)
+        except MetadataError as error:
+            problem = f"{error}: what is settled ahead is not known"
+    if offset is not None and offset > end:
+        return _unknown(at, offset, NoAnswer(f"ends at {end}, before what is committed")), None
+    start = max(begin, begin if offset is None else offset)
+    ahead = _count(settled, start, end)
+    undecided = end - start - ahead
+    found = Partition(
+        topic=at.topic,
+        partition=at.partition,
+        committed=offset,
+        end=end,
+        settled_ahead=ahead,
+        undecided=undecided,
+        problem=problem,
+    )
+    return found, Span(start, end, tuple(settled)) if undecided else None
+
+
+def _unknown(at: TopicPartition, committed: int | None, why: End) -> Partition:
+    return Partition(
+        topic=at.topic,
+        partition=at.partition,
+        committed=committed,
+        end=None,
+        settled_ahead=0,
+        undecided=None,
+        problem="no broker leads it" if isinstance(why, NoLeader) else getattr(why, "why", ""),
+    )
+
+
+def _count(settled: Iterable[range], start: int, end: int) -> int:
+    return sum(max(0, min(run.stop, end) - max(run.start, start)) for run in settled)
+
+
+def _looked_at(found: Partition, first: Mapping[TopicPartition, Event | None]) -> Partition:
+    """Return the partition by what was read of it: from its oldest undecided record on, if there is one."""
+    at = TopicPartition(found.topic, found.partition)
+    if at in first and first[at] is None:
+        return replace(found, undecided=0)
+    if at not in first and found.undecided:
+        return replace(
+            found, problem=found.problem or "its oldest undecided record was not read in time"
+        )
+    return found

@@ -1,0 +1,91 @@
+"""Room `status`: asks everybody and puts it together. Touches what `kafka`, `records` and `ask` touch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from aiokafka.structs import TopicPartition
+
+from completion_relay.settings import Settings
+from completion_relay.status.ask import Replica, ask
+from completion_relay.status.judge import Overview, oldest_of
+from completion_relay.status.kafka import Kafka
+from completion_relay.status.records import Event, Records, Span
+from completion_schemas.times import UnixNanos
+
+_OLDEST: Final = 10
+_READ_SECONDS: Final = 3.0
+_ROUNDS: Final = 5
+"""Of reading one record of each partition: a replica names so many of its oldest."""
+
+Position = tuple[str, int, int]
+
+
+async def overview(settings: Settings, options: Mapping[str, Any]) -> Overview:
+    """Return how the relay is now.
+
+    Args:
+        settings: Group, topics, and from when on an event is stuck.
+        options: What `connections.kafka_options` returns.
+
+    Raises:
+        TopicError: one of the two topics is not there.
+        KafkaError: Kafka cannot be reached, or refuses.
+    """
+    kafka = Kafka(settings, options)
+    async with kafka.records() as records:
+        view = await kafka.look(records)
+        replicas, others = await ask(view.group.members)
+        events = {
+            (event.topic, event.partition, event.offset): event for event in view.first.values()
+        }
+        events |= await _read(records, _named(replicas), events)
+    now = UnixNanos(time.time_ns())
+    oldest = oldest_of(
+        events,
+        tuple(replicas),
+        now=now,
+        stuck_after=settings.relay.stuck_after,
+        most=_OLDEST,
+    )
+    return Overview(
+        group=settings.kafka.group_id,
+        topics=settings.topics,
+        kafka=view,
+        replicas=tuple(replicas),
+        others=tuple(others),
+        oldest=oldest,
+        now=now,
+    )
+
+
+def _named(replicas: Iterable[Replica]) -> list[Position]:
+    """Return the records that the replicas name as their oldest, the oldest one first."""
+    waits = [wait for replica in replicas if replica.state for wait in replica.state.oldest]
+    waits.sort(key=lambda wait: -wait.age_seconds)
+    return [(wait.topic, wait.partition, wait.offset) for wait in waits[:_OLDEST]]
+
+
+async def _read(
+    records: Records, wanted: list[Position], known: Mapping[Position, Event]
+) -> dict[Position, Event]:
+    """Return what the records say of themselves, as far as they are there and read in time."""
+    left = [position for position in wanted if position not in known]
+    found: dict[Position, Event] = {}
+    for _ in range(_ROUNDS):
+        spans: dict[TopicPartition, Span] = {}
+        for topic, partition, offset in left:
+            spans.setdefault(TopicPartition(topic, partition), Span(offset, offset + 1))
+        for at, event in (await records.first(spans, within=_READ_SECONDS)).items():
+            if event is not None:
+                found[(at.topic, at.partition, event.offset)] = event
+        left = [
+            position
+            for position in left
+            if spans[TopicPartition(*position[:2])].start != position[2]
+        ]
+        if not left:
+            break
+    return found

@@ -81,7 +81,7 @@ class Kafka:
         counts, ends, begins = await self._ends()
         partitions, spans = [], {}
         for at in ends:
-            found, span = _partition(at, committed.get(at), ends[at], begins[at])
+            found, span = how_far(at, committed.get(at), end=ends[at], begin=begins[at])
             partitions.append(found)
             if span is not None:
                 spans[at] = span
@@ -147,10 +147,20 @@ async def _patiently(admin: TopicAdmin, group: str) -> list[Any]:
     return list(await admin.client.describe_consumer_groups([group]))
 
 
-def _partition(
-    at: TopicPartition, committed: OffsetAndMetadata | None, end: End, begin: End
+def how_far(
+    at: TopicPartition, committed: OffsetAndMetadata | None, *, end: End, begin: End
 ) -> tuple[Partition, Span | None]:
-    """Return how far a partition is decided, and where its oldest undecided record is, if there is one."""
+    """Return how far a partition is decided, and where its oldest undecided record is.
+
+    Args:
+        at: Which one.
+        committed: What the group has committed; None: nothing.
+        end: Where it ends for a reader of committed records.
+        begin: Where it begins.
+
+    Returns:
+        The span is None where nothing is undecided, or it is not known.
+    """
     offset = None if committed is None or committed.offset < 0 else committed.offset
     for told in (end, begin):
         if not isinstance(told, int):
@@ -164,8 +174,12 @@ def _partition(
         except MetadataError as error:
             problem = f"{error}: what is settled ahead is not known"
     if offset is not None and offset > end:
-        return _unknown(at, offset, NoAnswer(f"ends at {end}, before what is committed")), None
-    start = max(begin, begin if offset is None else offset)
+        return _unknown(
+            at,
+            offset,
+            NoAnswer(f"ends at {end}, before what is committed: the topic was cut or made anew"),
+        ), None
+    start = begin if offset is None else max(begin, offset)
     ahead = _count(settled, start, end)
     undecided = end - start - ahead
     found = Partition(

@@ -30,6 +30,7 @@ COMMANDS = (
     ("replay",),
     ("skip",),
     ("park",),
+    ("status",),
 )
 NOBODY = "127.0.0.1:1"
 """Port 1 of the loopback: nothing listens there."""

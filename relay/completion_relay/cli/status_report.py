@@ -4,27 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from itertools import zip_longest
+from typing import Any, Final
 
 from aiokafka.structs import TopicPartition
+from rich.text import Text
 
-from completion_relay.cli.output import print_line, print_note, print_table
+from completion_relay.cli.output import print_line, print_note, print_table, printable
 from completion_relay.cli.times import SECOND, show_duration, show_time
 from completion_relay.status.ask import Replica
 from completion_relay.status.judge import Overview, Undecided
 from completion_relay.status.kafka import Partition
+
+_ALL_WELL: Final = "all well: "
+_NOT_WELL: Final = "not well: "
 
 
 def print_report(found: Overview, *, show_all: bool) -> None:
     """Print the verdict, then a table of each kind of thing of which there is something to say."""
     troubles = found.troubles()
     if troubles:
-        print_line(f"not well: {troubles[0]}")
-        for trouble in troubles[1:]:
-            print_line(f"          {trouble}")
+        for begin, trouble in zip_longest([_NOT_WELL], troubles, fillvalue=" " * len(_NOT_WELL)):
+            print_line(Text.assemble((begin, "bold red"), printable(trouble)))
         print_line(found.summary())
     else:
-        print_line(f"all well: {found.summary()}")
+        print_line(Text.assemble((_ALL_WELL, "bold green"), found.summary()))
     _table("replicas", ("replica", "version", "partitions", "pages", "state"), _replicas(found))
     _table(
         "partitions",
@@ -138,7 +142,7 @@ def _replicas(found: Overview) -> Sequence[tuple[str, ...]]:
         for replica in found.replicas
     ]
     return rows + [
-        (state.relay_id, state.version, "0", "", "; ".join(state.problems.values()))
+        (state.relay_id, state.version, "0", "", f"not ready: {', '.join(state.problems)}")
         for state in found.others
     ]
 
@@ -152,7 +156,7 @@ def _state(replica: Replica) -> str:
         return "does not answer" if replica.is_missed else "not asked"
     if replica.state.is_ready:
         return "ready"
-    return "; ".join(f"{part}: {problem}" for part, problem in replica.state.problems.items())
+    return f"not ready: {', '.join(replica.state.problems)}"  # which the verdict has at length
 
 
 def _partitions(found: Overview, *, show_all: bool) -> Sequence[tuple[str, ...]]:
@@ -171,7 +175,7 @@ def _partitions(found: Overview, *, show_all: bool) -> Sequence[tuple[str, ...]]
             (
                 f"{partition.topic}/{partition.partition}",
                 owner.name if owner else "nobody",
-                _number(partition.committed),
+                "" if partition.committed is None else str(partition.committed),
                 _number(partition.end),
                 _number(partition.undecided),
                 "" if age is None else show_duration(round(age * SECOND)),

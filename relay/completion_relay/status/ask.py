@@ -114,6 +114,12 @@ def replica_of(member: Member, address: str, answer: Answer | None) -> Replica:
         if not state.instance and state.relay_id == member.introduction.relay_id:
             return Replica(member=member, address=address, state=state)
     note = bound_there if is_elsewhere else f"http://{address}/status is another relay's"
+    if any(state.relay_id == member.introduction.relay_id for state in answer):
+        is_elsewhere = False  # of this name it is the one that is meant, tunnels included
+        note = (
+            f"the process at http://{address}/status was started since; this one is gone, and keeps "
+            "its partitions until its session ends"
+        )
     return Replica(
         member=member, address=address, state=None, note=note, is_missed=not is_elsewhere
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -138,22 +137,15 @@ class Overview:
             yield apart
 
     def _of_the_replicas(self) -> Iterator[str]:
-        said = Counter[str]()
-        who: dict[str, str] = {}
         states = [(replica.name, replica.state) for replica in self.replicas if replica.state]
         states += [(state.relay_id, state) for state in self.others]
+        who: dict[tuple[str, str], list[str]] = {}
         for name, state in states:
-            for part, problem in state.problems.items():
-                # A record's age grows while it is told: the same part is the same problem.
-                who.setdefault(part, f"{name}: {part}: {problem}")
-                said[part] += 1
-        for part, text in who.items():
-            more = said[part] - 1
-            yield (
-                f"{text} (and {more} more {'replica' if more == 1 else 'replicas'})"
-                if more
-                else text
-            )
+            for said in state.problems.items():
+                who.setdefault(said, []).append(name)
+        for (part, problem), (first, *more) in who.items():
+            others = f" (and {len(more)} more {'replica' if len(more) == 1 else 'replicas'})"
+            yield f"{first}: {part}: {problem}{others if more else ''}"
         for replica in self.replicas:
             if replica.is_missed:
                 yield f"{replica.name} does not answer: {replica.note}"

@@ -31,11 +31,14 @@ async def relay(scene: Scene, *arguments: str, **variables: str) -> AsyncIterato
     servers = ("--kafka", scene.kafka, "--temporal", scene.temporal)
     environment = topic_settings(scene.topics) | {
         "COMPLETION_RELAY_RELAY__RELAY_ID": "here",
-        # As in test_processes: so much sooner does the first hear that the second has joined.
-        "COMPLETION_RELAY_KAFKA__SESSION_TIMEOUT_MS": "6000",
     }
     async with run(*servers, *arguments, environment=environment | variables) as process:
         yield process
+
+
+def session(milliseconds: int) -> dict[str, str]:
+    """After a third of it the first of two processes hears that the second has joined."""
+    return {"COMPLETION_RELAY_KAFKA__SESSION_TIMEOUT_MS": str(milliseconds)}
 
 
 async def is_committed(scene: Scene, count: int) -> None:
@@ -169,7 +172,7 @@ async def test_a_transaction_that_was_aborted_is_no_lag(commands: Commands, scen
 
 async def test_a_relay_that_was_killed_does_not_answer(commands: Commands, scene: Scene) -> None:
     """Until its session ends it is in the group, and its partitions are nobody else's."""
-    async with relay(scene, *ONE) as process:
+    async with relay(scene, *ONE, **session(60_000)) as process:
         await process.ready()
         process.process.kill()
         await process.ended()
@@ -183,7 +186,7 @@ async def test_a_relay_that_was_killed_does_not_answer(commands: Commands, scene
 async def test_the_processes_of_one_relay_are_found_at_its_one_address(
     commands: Commands, scene: Scene
 ) -> None:
-    async with relay(scene, *TWO_PROCESSES) as process:
+    async with relay(scene, *TWO_PROCESSES, **session(6_000)) as process:
         await process.ready()
         code, found = await said(commands)
         _, page = await get(f"http://{process.http}/status")

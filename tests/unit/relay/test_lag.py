@@ -49,8 +49,46 @@ def test_what_is_here_for_long_and_not_begun_is_stuck_too() -> None:
     assert stuck(held) == "undecided (partition/offset): 3/40 for 6 s"
 
 
+def test_the_page_names_the_records_that_are_undecided_for_longest() -> None:
+    held = assigned(PartitionLedger(epoch=1, window=9, begin=40))
+    for offset, at in ((50, 2.0), (52, 3.0), (53, 4.0)):
+        held.ledger.receive(offset, at=at)
+    held.ledger.settle(52)
+    named = [(wait.offset, wait.age_seconds) for wait in lag(held).oldest(5)]
+    assert named == [(50, 8.0), (53, 6.0)]
+    assert [wait.offset for wait in lag(held).oldest(1)] == [50]
+
+
+def test_the_page_has_each_partition_with_what_waits_there() -> None:
+    held = assigned(PartitionLedger(epoch=1, window=2, begin=40))
+    for offset in (50, 51):
+        held.ledger.receive(offset, at=2.0)
+    held.fetched.append(cast("ConsumerRecord[bytes, bytes]", None))
+    held.order.park("key", 7)
+    events, parked = lag(held).partitions()[0], lag(held, parked=PARTITION.topic).partitions()[0]
+    assert (events.topic, events.partition, events.oldest) == ("completions", 3, 50)
+    assert (events.undecided, events.fetched, events.age_seconds) == (2, 1, 8.0)
+    assert events.is_full
+    # The two partitions of one number share what is parked: it is counted once.
+    assert (events.parked_waiting, parked.parked_waiting) == (0, 1)
+
+
 def test_where_nothing_is_here_nothing_is_stuck() -> None:
     assert stuck(assigned(PartitionLedger(epoch=1, window=9, begin=40))) is None
+
+
+def lag(held: Assigned, *, parked: str = "completions.parked") -> Lag:
+    """Return what is told of a partition at ten seconds of the clock."""
+    clock = VirtualClock()
+    clock.waits.append(10.0)
+    return Lag(
+        Observer(namespaces=("orders",), health=Health()),
+        clock,
+        stuck_after=1.0,
+        parked=parked,
+        assigned=lambda: [held],
+        end_of=lambda _: END,
+    )
 
 
 def assigned(ledger: PartitionLedger) -> Assigned:

@@ -104,7 +104,8 @@ def test_a_replica_is_asked_where_it_is_bound_or_where_it_connects_from(
     [
         (Silent("nobody listens there", is_refused=True), "nobody listens there", True),
         (Silent("no answer within 3 s"), "no answer within 3 s", True),
-        ([state("another")], "another relay's", True),
+        ([state("another", "elsewhere")], "another relay's", True),
+        ([state("another")], "was started since; this one is gone", True),
     ],
 )
 def test_a_replica_of_this_machine_that_does_not_answer_is_missed(
@@ -116,7 +117,7 @@ def test_a_replica_of_this_machine_that_does_not_answer_is_missed(
 
 
 @pytest.mark.parametrize(
-    "answer", [Silent("nobody listens there", is_refused=True), [state("another")]]
+    "answer", [Silent("nobody listens there", is_refused=True), [state("another", "elsewhere")]]
 )
 def test_loopback_on_another_machine_is_no_sign_of_anything(answer: Answer) -> None:
     """What listens at that address here is somebody else, or nobody."""

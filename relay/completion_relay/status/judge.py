@@ -105,7 +105,7 @@ class Overview:
         if self.parked:
             parts.append(f"{self.parked} parked")
         if silent := sum(replica.state is None for replica in self.replicas):
-            parts.append(f"{silent} not asked")
+            parts.append(f"{silent} without an answer")
         return ", ".join(parts)
 
     def troubles(self) -> list[str]:

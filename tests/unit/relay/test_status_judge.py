@@ -161,7 +161,7 @@ def test_a_replica_that_is_missed_is_a_trouble() -> None:
 def test_a_replica_that_cannot_be_asked_from_here_is_none() -> None:
     found = overview(replica(is_silent=True))
     assert found.troubles() == []
-    assert found.summary() == "1 replica, 2 of 2 partitions, lag 0, 1 not asked"
+    assert found.summary() == "1 replica, 2 of 2 partitions, lag 0, 1 without an answer"
 
 
 def test_a_process_that_is_in_no_group_is_a_trouble() -> None:

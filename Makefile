@@ -8,7 +8,7 @@ SOURCES := relay workflow schemas tests deploy
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-apache test-wheel check format bench chaos protos lock clean
+.PHONY: help setup demo up test test-apache test-wheel check format bench chaos drills protos lock clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ bench: setup ## the relay beside direct completion, as ratios in one run (BENCH=
 
 chaos: setup ## relays, brokers, Temporal and network fail: nothing lost or doubled? (Java, Maven; CHAOS='--seed N')
 	@$(BIN)/python -m tests.chaos $(CHAOS)
+
+drills: setup ## the disasters of relay/DRILLS.md, played through on real servers (DRILLS='--records N --figures FILE')
+	@$(BIN)/python -m pytest tests/drills $(DRILLS)
 
 format: setup ## formats and mends what a tool can
 	@$(BIN)/ruff format $(SOURCES)

@@ -45,7 +45,7 @@ async def gather(
     ends: dict[Address, list[Ended]] = {}
     for workflow in sorted({workflow for workflow, _ in addresses}):
         history = await client.get_workflow_handle(workflow).fetch_history()
-        _read(workflow, history.events, results, ends)
+        read_history(workflow, history.events, results, ends)
     main = await consume_all(kafka, topics["completions"])
     return Found(
         topic=topics["completions"],
@@ -119,7 +119,7 @@ def _string(data: bytes, at: int) -> tuple[str, int]:
     return data[at + 2 : end].decode(), end
 
 
-def _read(
+def read_history(
     workflow: str,
     events: Sequence[HistoryEvent],
     results: dict[Address, str],

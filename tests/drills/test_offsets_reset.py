@@ -1,0 +1,78 @@
+"""Somebody resets the group's offsets to the start of a topic of thousands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from tests.chaos.load import Emitter, Waiting, addresses
+from tests.drills.load import filled
+from tests.drills.proof import SEED, Figures, audit, counted, histories
+from tests.drills.stack import TOPICS, Stack, Typing
+from tests.pages import sections
+
+from completion_schemas.audit import AuditRecord
+from completion_schemas.times import UnixNanos
+
+pytestmark = [pytest.mark.source_tree, pytest.mark.timeout(900)]
+
+DRILL = "The offsets are reset to the start"
+
+
+async def test_offsets_that_are_reset_change_nothing(
+    stack: Stack,
+    waiting: Waiting,
+    activities: int,
+    records: int,
+    keep: Callable[[Figures], None],
+) -> None:
+    page = Typing(stack, sections("relay/DRILLS.md")[DRILL])
+    everyone = addresses(activities)
+    items = filled(everyone, records)
+    async with waiting.worker():
+        await waiting.start(activities, lambda _: None)
+        emitter = Emitter(stack.kafka.address, TOPICS.completions, SEED, waiting.references)
+        async with stack.relay():
+            await emitter.emit(items, seconds=0)
+            await stack.all_decided()
+        before = await audit(stack)
+        assert len(before) == len(items)
+        first = await histories(waiting.client, everyone)
+
+        await stack.rewind()
+        reset = UnixNanos(time.time_ns())
+        start = datetime.now(UTC).isoformat()
+        begun = time.monotonic()
+        async with page.relay():
+            await stack.all_decided()
+            seconds = time.monotonic() - begun
+            by_disposition = await page.next(START=start)
+            conflicts = await page.next(START=start)
+        assert page.is_at_its_end()
+        again = [record for record in await audit(stack) if record.decided_at >= reset]
+        after = await histories(waiting.client, everyone)
+        doubled = after.doubled(everyone, before) + after.doubled(everyone, again)
+    keep(
+        Figures(
+            drill=DRILL,
+            activities=activities,
+            events=len(before),
+            replayed=len(again),
+            became=counted(again),
+            doubled=len(doubled),
+            seconds=round(seconds, 1),
+        )
+    )
+    # Each position is decided once more, as it was: by the marks in history.
+    assert {by_place(record) for record in again} == {by_place(record) for record in before}
+    assert len(again) == len(before)
+    assert doubled == []
+    assert after == first
+    assert len(by_disposition.objects) == activities
+    assert (conflicts.code, conflicts.objects) == (1, [])
+
+
+def by_place(record: AuditRecord) -> tuple[int, int, str, str | None]:
+    return record.partition, record.offset, record.disposition, record.reason

@@ -93,3 +93,8 @@ async def histories(client: Client, addresses: Iterable[Address]) -> Activities:
 def counted(records: Iterable[AuditRecord]) -> dict[str, int]:
     """Return how many ended how."""
     return dict(sorted(Counter(str(record.disposition) for record in records).items()))
+
+
+def by_place(record: AuditRecord) -> tuple[int, int, str, str | None]:
+    """Return where a record was, and how it ended."""
+    return record.partition, record.offset, record.disposition, record.reason

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.protocol.admin import DeleteGroupsRequest
 from aiokafka.structs import TopicPartition
 from tests.chaos.gather import uncommitted
 from tests.integration.relay.process import Process, run
@@ -135,6 +137,18 @@ class Stack:
             await consumer.commit(dict.fromkeys(partitions, 0))
         finally:
             await consumer.stop()
+
+    async def forget_group(self) -> None:
+        """Delete the group and all it has committed, as a broker does when its retention is over."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka.address)
+        await admin.start()
+        try:
+            node = await admin.find_coordinator(GROUP)
+            answer = await admin._send_request(DeleteGroupsRequest([GROUP]), node)
+            assert [code for _, code in answer.results] == [0], answer
+        finally:
+            await admin.close()
+        assert await committed_offsets(self.kafka.address, GROUP, TOPICS.completions) == {}
 
     def copy_temporal(self) -> Path:
         """Copy the data of the Temporal server, which is stopped; return where the copy is."""

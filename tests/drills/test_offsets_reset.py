@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 import pytest
 from tests.chaos.load import Emitter, Waiting, addresses
 from tests.drills.load import filled
-from tests.drills.proof import SEED, Figures, audit, counted, histories
+from tests.drills.proof import SEED, Figures, audit, by_place, counted, histories
 from tests.drills.stack import TOPICS, Stack, Typing
 from tests.pages import sections
 
-from completion_schemas.audit import AuditRecord
 from completion_schemas.times import UnixNanos
 
 pytestmark = [pytest.mark.source_tree, pytest.mark.timeout(900)]
@@ -72,7 +71,3 @@ async def test_offsets_that_are_reset_change_nothing(
     assert after == first
     assert len(by_disposition.objects) == activities
     assert (conflicts.code, conflicts.objects) == (1, [])
-
-
-def by_place(record: AuditRecord) -> tuple[int, int, str, str | None]:
-    return record.partition, record.offset, record.disposition, record.reason

@@ -25,6 +25,8 @@ SKIPPED = "skipped-by-ann"
 SKIP: Mapping[str, str] = {"event_id": SKIPPED, "by": "ann", "why": "ticket 7"}
 
 _OVER_THE_LIMIT = 3_000_000
+_LONG = 3_600.0
+"""Longer than a test: nothing may time out that is not meant to."""
 
 End = Disposition | DeadLetterReason
 """A dead letter is one for its reason."""
@@ -60,7 +62,7 @@ class Each:
 
     async def retried_failure(self) -> list[Emitted]:
         """Emit a failure that Temporal retries; nothing of it is in history while it waits."""
-        _, reference = await self._scene.waiting(attempts=2)
+        _, reference = await self._scene.waiting(attempts=2, timeout=_LONG)
         return [await self._put(event(reference, failed(non_retryable=False)))]
 
     async def _put(self, sent: CompletionEvent) -> Emitted:
@@ -68,7 +70,7 @@ class Each:
         return Emitted(sent.event_id, sent.activity.workflow_id, at)
 
     async def _of_one_activity(self) -> dict[End, Emitted]:
-        _, reference = await self._scene.waiting()
+        _, reference = await self._scene.waiting(timeout=_LONG)
         once = event(reference, completed(), event_id=f"once-{uuid.uuid4()}")
         # In the order of its lane.
         applied, duplicate = await self._put(once), await self._put(once)
@@ -80,13 +82,13 @@ class Each:
         }
 
     async def _ended_by_somebody_else(self) -> Emitted:
-        handle, reference = await self._scene.waiting()
+        handle, reference = await self._scene.waiting(timeout=_LONG)
         await self._direct(reference).complete("direct")
         await handle.result()
         return await self._put(event(reference, completed()))
 
     async def _of_an_older_attempt(self) -> Emitted:
-        handle, first = await self._scene.waiting(attempts=2)
+        handle, first = await self._scene.waiting(attempts=2, timeout=_LONG)
         await self._direct(first).fail(ValueError("direct"))
         await self._scene.hand_offs.of(handle, attempt=2)
         return await self._put(event(first, completed()))
@@ -98,7 +100,7 @@ class Each:
         return await self._put(event(reference, completed()))
 
     async def _terminated(self) -> Emitted:
-        handle, reference = await self._scene.waiting()
+        handle, reference = await self._scene.waiting(timeout=_LONG)
         await handle.terminate()
         return await self._put(event(reference, completed()))
 
@@ -109,15 +111,17 @@ class Each:
         return await self._put(event(nobody, completed()))
 
     async def _taken_out(self) -> Emitted:
-        _, reference = await self._scene.waiting()
+        _, reference = await self._scene.waiting(timeout=_LONG)
         return await self._put(event(reference, completed(), event_id=SKIPPED))
 
     async def _dead_letters(self) -> dict[End, Emitted]:
-        _, reference = await self._scene.waiting()
+        _, reference = await self._scene.waiting(timeout=_LONG)
         elsewhere = dataclasses.replace(reference, namespace="not-served")
-        malformed = ActivityReference(task_token=base64.b64encode(b"garbage").decode())
+        _, named = await self._scene.waiting(timeout=_LONG)
+        garbage = base64.b64encode(b"garbage").decode()
+        malformed = dataclasses.replace(named, task_token=garbage, token_fingerprint="")
         large = Completed(payloads(b'"' + b"x" * _OVER_THE_LIMIT + b'"'))
-        _, waits = await self._scene.waiting()
+        _, waits = await self._scene.waiting(timeout=_LONG)
         return {
             DeadLetterReason.UNDECODABLE: await self._garbage(),
             DeadLetterReason.FORBIDDEN: await self._put(event(elsewhere, completed())),

@@ -20,18 +20,23 @@ from tests.chaos.load import Waiting, connect
 from tests.drills.proof import Figures
 from tests.drills.stack import Stack
 
+_ACTIVITIES = 200
+_RECORDS = 10_000
 _FIGURES = pytest.StashKey[list[Figures]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("drills")
     group.addoption(
-        "--activities", type=int, default=200, metavar="N", help="that wait in each drill"
+        "--activities", type=int, default=_ACTIVITIES, metavar="N", help="that wait in each drill"
     )
     group.addoption(
-        "--records", type=int, default=10_000, metavar="N", help="whose offsets are reset"
+        "--records", type=int, default=_RECORDS, metavar="N", help="whose offsets are reset"
     )
     group.addoption("--figures", type=Path, metavar="FILE", help="for what came of each drill")
+
+
+# With defaults wherever they are asked for: a run of all of tests/ finds this file too late for them.
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -46,7 +51,7 @@ def pytest_terminal_summary(
         terminalreporter.section("drills")
     for one in figures:
         terminalreporter.write_line(json.dumps(one))
-    file: Path | None = config.getoption("--figures")
+    file: Path | None = config.getoption("--figures", None)
     if file is not None:
         file.write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
 
@@ -58,13 +63,13 @@ async def time_limit() -> None:
 
 @pytest.fixture
 def activities(request: pytest.FixtureRequest) -> int:
-    number: int = request.config.getoption("--activities")
+    number: int = request.config.getoption("--activities", _ACTIVITIES)
     return number
 
 
 @pytest.fixture
 def records(request: pytest.FixtureRequest) -> int:
-    number: int = request.config.getoption("--records")
+    number: int = request.config.getoption("--records", _RECORDS)
     return number
 
 

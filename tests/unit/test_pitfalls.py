@@ -76,7 +76,15 @@ def test_every_module_of_the_relay_is_in_the_file_map() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "relay/DESIGN.md", "relay/PITFALLS.md", "deploy/README.md"]
+    "page",
+    [
+        "README.md",
+        "relay/DESIGN.md",
+        "relay/DRILLS.md",
+        "relay/PITFALLS.md",
+        "relay/RUNBOOK.md",
+        "deploy/README.md",
+    ],
 )
 def test_every_file_that_a_page_links_to_exists(page: str) -> None:
     path = ROOT / page

@@ -57,7 +57,8 @@ class Commands:
         return Done(process.returncode, out.decode(), err.decode())
 
 
-def _configuration(kafka: str, temporal: str, topics: Topics) -> str:
+def configuration(kafka: str, temporal: str, topics: Topics) -> str:
+    """Return what a command's file of settings says."""
     return f"""
 [kafka]
 bootstrap_servers = "{kafka}"
@@ -86,7 +87,7 @@ def new_topics() -> Topics:
 def commands(kafka_address: str, temporal_address: str, topics: Topics, tmp_path: Path) -> Commands:
     """Commands on topics that are there."""
     config = tmp_path / "relay.toml"
-    config.write_text(_configuration(kafka_address, temporal_address, topics))
+    config.write_text(configuration(kafka_address, temporal_address, topics))
     return Commands(config)
 
 
@@ -96,7 +97,7 @@ def commands_before(
 ) -> Commands:
     """Commands on topics that are not there yet."""
     config = tmp_path / "relay-before.toml"
-    config.write_text(_configuration(kafka_address, temporal_address, new_topics))
+    config.write_text(configuration(kafka_address, temporal_address, new_topics))
     return Commands(config)
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
-from tests.integration.cli.conftest import Commands
+from temporalio.client import Client
+from tests.integration.cli.conftest import Commands, configuration
 from tests.integration.cli.trail import decision, write
 from tests.integration.relay.each import SKIP, Each, End
 from tests.integration.relay.waiting import Scene, completed, event, relay
 from tests.pages import Section, filled_in, sections
-from tests.support import produce
+from tests.support import Topics, create_topics, produce
 
 from completion_relay.dead_letter import dead_letter
 from completion_relay.decision import Decision, Delivery
@@ -23,51 +26,78 @@ from completion_schemas.times import UnixNanos
 
 pytestmark = pytest.mark.source_tree
 
-PAGE = sections("relay/RUNBOOK.md")
 BY_HAND = (DeadLetterReason.UNVERIFIED, DeadLetterReason.EXHAUSTED)
 """What no relay says within a test: of one it never does, of the other only after an hour."""
 
-AT_ONCE = 3
-"""Sections that are typed side by side: most of a command is its start."""
+
+REPLAYED: Mapping[End, Disposition] = {
+    Disposition.UNKNOWN: Disposition.UNKNOWN,
+    Disposition.SKIPPED: Disposition.APPLIED,
+    DeadLetterReason.FORBIDDEN: Disposition.APPLIED,
+    DeadLetterReason.EXHAUSTED: Disposition.APPLIED,
+}
+"""What becomes of what a section tells to replay; of `unknown` nobody knows more than before."""
+
+
+@cache
+def page() -> dict[str, Section]:
+    return sections("relay/RUNBOOK.md")
 
 
 def section_of(end: End) -> Section:
-    return PAGE[str(end) if isinstance(end, Disposition) else f"dead letter: {end}"]
+    return page()[str(end) if isinstance(end, Disposition) else f"dead letter: {end}"]
 
 
 def test_each_disposition_and_each_reason_has_its_section_and_says_what_to_do() -> None:
-    assert list(PAGE) == [*Disposition, *(f"dead letter: {reason}" for reason in DeadLetterReason)]
-    for section in PAGE.values():
+    assert list(page()) == [
+        *Disposition,
+        *(f"dead letter: {reason}" for reason in DeadLetterReason),
+    ]
+    for section in page().values():
         assert "**Means** " in section.text, section.title
         assert "**Look** " in section.text, section.title
         assert section.commands, section.title
 
 
-@pytest.mark.parametrize("kind", [Disposition, DeadLetterReason])
-async def test_each_command_of_the_runbook_does_what_it_is_there_for(
-    commands: Commands, scene: Scene, tmp_path: Path, kind: type[End]
-) -> None:
-    async with relay(scene.settings(relay={"skip": (SKIP,)})):
-        emitted = await Each(scene).emit()
-        records = {end: await scene.decided(one.at) for end, one in emitted.items()}
-    assert {end: record.reason or record.disposition for end, record in records.items()} == {
-        end: end for end in emitted
-    }
-    for reason in BY_HAND:
-        records[reason] = await dead_lettered_by_hand(scene, reason)
-    records[Disposition.DEAD_LETTERED] = records[DeadLetterReason.INVALID]
-    at_once = asyncio.Semaphore(AT_ONCE)
-    # Whoever types has mended what was wrong: nothing is skipped any more.
-    async with relay(scene.settings()), asyncio.TaskGroup() as typing:
-        for end in kind:
-            file = tmp_path / f"{end}.jsonl"
-            typing.create_task(typed(commands, section_of(end), records[end], file, at_once))
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Where an event has come to each end, and a relay of which nothing is wrong any more runs."""
+
+    commands: Commands
+    records: Mapping[End, AuditRecord]
 
 
-async def typed(
-    commands: Commands, section: Section, record: AuditRecord, file: Path, turn: asyncio.Semaphore
+@pytest.fixture(scope="module")
+async def ended(
+    kafka_address: str, temporal_address: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Ended]:
+    """Once for all sections: it takes as long as any of them."""
+    topics = Topics.unique()
+    sizes = topics.max_message_bytes()
+    await create_topics(
+        kafka_address, {name: {"max.message.bytes": str(size)} for name, size in sizes.items()}
+    )
+    config = tmp_path_factory.mktemp("runbook") / "relay.toml"
+    config.write_text(configuration(kafka_address, temporal_address, topics))
+    client = await Client.connect(temporal_address)
+    scene = Scene(client, kafka_address, temporal_address, topics, topics.completions)
+    async with scene.worker():
+        async with relay(scene.settings(relay={"skip": (SKIP,)})):
+            emitted = await Each(scene).emit()
+            records = {end: await scene.decided(one.at) for end, one in emitted.items()}
+        for reason in BY_HAND:
+            records[reason] = await dead_lettered_by_hand(scene, reason)
+        records[Disposition.DEAD_LETTERED] = records[DeadLetterReason.INVALID]
+        async with relay(scene.settings()):
+            yield Ended(Commands(config), records)
+
+
+@pytest.mark.parametrize("end", [*Disposition, *DeadLetterReason])
+async def test_each_command_of_a_section_finds_the_event_that_ended_so(
+    ended: Ended, end: End, tmp_path: Path
 ) -> None:
-    """Type what a section says of an event, in its order."""
+    record = ended.records[end]
+    assert end in {record.disposition, record.reason}
     values = {
         "EVENT_ID": record.event_id,
         "WORKFLOW_ID": record.workflow_id,
@@ -75,19 +105,20 @@ async def typed(
         "ACTIVITY_ID": record.activity_id,
         "MISSPELT": "not-served",
         "RIGHT": "default",
-        "FILE": str(file),
+        "FILE": str(tmp_path / "kept.jsonl"),
     }
-    async with turn:
-        for command in section.commands:
-            done = await commands(*filled_in(command, values))
-            assert done.code == 0, (command, done.out, done.err)
-            if command[1] == "audit":
-                assert record.event_id in done.out, (command, done.out)
+    for command in section_of(end).commands:
+        done = await ended.commands(*filled_in(command, values))
+        assert done.code == 0, (command, done.out, done.err)
+        if command[1] == "audit":
+            assert record.event_id in done.out, (command, done.out)
+        if command[1] == "replay" and "--yes" in command:
+            assert done.out.split()[-2:] == ["1", REPLAYED[end]]
 
 
 async def dead_lettered_by_hand(scene: Scene, reason: DeadLetterReason) -> AuditRecord:
     """Leave what a relay leaves that dead-letters an event for this reason; its activity waits."""
-    _, reference = await scene.waiting()
+    _, reference = await scene.waiting(timeout=3_600)
     sent = event(reference, completed())
     # Far behind the end of its topic: no relay has it there.
     place = Delivery(

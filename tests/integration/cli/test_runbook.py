@@ -12,7 +12,7 @@ import pytest
 from temporalio.client import Client
 from tests.integration.cli.conftest import Commands, configuration
 from tests.integration.cli.trail import decision, write
-from tests.integration.relay.each import SKIP, Each, End
+from tests.integration.relay.each import Each, End
 from tests.integration.relay.waiting import Scene, completed, event, relay
 from tests.pages import Section, filled_in, sections
 from tests.support import Topics, create_topics, produce
@@ -82,8 +82,8 @@ async def ended(
     client = await Client.connect(temporal_address)
     scene = Scene(client, kafka_address, temporal_address, topics, topics.completions)
     async with scene.worker():
-        async with relay(scene.settings(relay={"skip": (SKIP,)})):
-            emitted = await Each(scene).emit()
+        emitted = await Each(scene).emit()
+        async with relay(scene.settings()):
             records = {end: await scene.decided(one.at) for end, one in emitted.items()}
         for reason in BY_HAND:
             records[reason] = await dead_lettered_by_hand(scene, reason)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
+import time
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aiokafka.structs import RecordMetadata
@@ -17,12 +17,9 @@ from temporalio.client import AsyncActivityHandle, WorkflowFailureError
 from tests.integration.relay.waiting import Scene, completed, event, failed, heartbeat, payloads
 from tests.support import produce
 
+from completion_relay.instruction import Instruction, instruction_record
 from completion_schemas.dispositions import DeadLetterReason, Disposition
-from completion_schemas.events import ActivityReference, Completed, CompletionEvent
-
-SKIPPED = "skipped-by-ann"
-"""The id of the event that an operator has decided not to apply."""
-SKIP: Mapping[str, str] = {"event_id": SKIPPED, "by": "ann", "why": "ticket 7"}
+from completion_schemas.events import ActivityReference, Completed, CompletionEvent, UnixNanos
 
 _OVER_THE_LIMIT = 3_000_000
 _LONG = 3_600.0
@@ -112,7 +109,27 @@ class Each:
 
     async def _taken_out(self) -> Emitted:
         _, reference = await self._scene.waiting(timeout=_LONG)
-        return await self._put(event(reference, completed(), event_id=SKIPPED))
+        put = await self._put(event(reference, completed()))
+        said = instruction_record(
+            Instruction(
+                topic=put.at.topic,
+                partition=put.at.partition,
+                offset=put.at.offset,
+                event_id=put.event_id,
+                by="ann",
+                why="ticket 7",
+                at=UnixNanos(time.time_ns()),
+            )
+        )
+        await produce(
+            self._scene.kafka,
+            self._scene.topics.parked,
+            said.value,
+            key=said.key,
+            headers=[(name, value or b"") for name, value in said.headers],
+            partition=put.at.partition,
+        )
+        return put
 
     async def _dead_letters(self) -> dict[End, Emitted]:
         _, reference = await self._scene.waiting(timeout=_LONG)

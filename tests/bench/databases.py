@@ -21,7 +21,15 @@ from tests.bench.run import Run
 
 from completion_relay.audit_filter import AuditFilter
 from completion_relay.audit_index import asking
-from completion_relay.audit_index.columns import NAMES, Row, definitions, quoted, row_of
+from completion_relay.audit_index.columns import (
+    KEYS,
+    NAMES,
+    Row,
+    definitions,
+    keys_of,
+    quoted,
+    row_of,
+)
 from completion_relay.audit_index.duck import DuckFile
 from completion_relay.audit_index.indexing import BATCH_RECORDS
 from completion_relay.audit_index.store import Chunk
@@ -92,12 +100,14 @@ class _Sqlite:
         for columns in ("event_id", "workflow_id", "decided_at", "disposition, decided_at"):
             name = columns.replace(", ", "_")
             self._db.execute(f"create index {name}_index on {TABLE} ({columns})")
-        names = ", ".join(quoted(name) for name in NAMES)
-        self._insert = f"insert into {TABLE} ({names}) values ({', '.join('?' * len(NAMES))})"
+        names = [quoted(name) for name in (*NAMES, *KEYS.values())]
+        self._insert = (
+            f"insert into {TABLE} ({', '.join(names)}) values ({', '.join('?' * len(names))})"
+        )
 
     def write(self, rows: list[Row]) -> None:
         self._db.execute("begin")
-        self._db.executemany(self._insert, rows)
+        self._db.executemany(self._insert, [(*row, *keys_of(row)) for row in rows])
         self._db.execute("commit")
 
     def ask(self, query: Query) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from completion_relay.audit_filter import AuditFilter
-from completion_relay.audit_index.columns import NAMES, OFFSET, PARTITION, quoted
+from completion_relay.audit_index.columns import KEYS, NAMES, OFFSET, PARTITION, key_of, quoted
 from completion_relay.audit_index.store import EVERY, Condition
 from completion_relay.audit_index.tables import TABLE
 
@@ -28,7 +28,10 @@ def condition(wanted: AuditFilter) -> Condition:
     if wanted.until is not None:
         add("decided_at < ?", wanted.until)
     for name in _TEXTS:
-        if text := getattr(wanted, name):
+        # A text of the command line may hold what is no Unicode; no record does.
+        if text := getattr(wanted, name).encode("utf-8", "replace").decode():
+            if name in KEYS:
+                add(f"{KEYS[name]} = ?", key_of(text))
             add(f"{quoted(name)} = ?", text)
     for name, chosen in (("disposition", wanted.dispositions), ("reason", wanted.reasons)):
         if chosen:

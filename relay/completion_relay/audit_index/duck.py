@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from completion_relay.audit_index import asking, tables
-from completion_relay.audit_index.columns import COLUMNS, NAMES, Kind, Row, quoted
+from completion_relay.audit_index.columns import COLUMNS, KEYS, NAMES, Kind, Row, keys_of, quoted
 from completion_relay.audit_index.store import (
     EVERY,
     AuditIndexError,
@@ -39,8 +39,12 @@ _CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
 }
-_KINDS: Final = (Kind.INT, Kind.BIGINT, *(column.kind for column in COLUMNS))
-_NAMES: Final = ", ".join(quoted(name) for name in NAMES)
+_KINDS: Final = (
+    *(Kind.INT, Kind.BIGINT),
+    *(column.kind for column in COLUMNS),
+    *(Kind.BIGINT for _ in KEYS),
+)
+_NAMES: Final = ", ".join(quoted(name) for name in (*NAMES, *KEYS.values()))
 # A column at a time, as JSON: it gives every text back as it was, and costs 25 µs a record.
 # Values one by one cost 500 µs, a file of JSON as much, one of CSV half, and a numpy array
 # a third, but guesses a column's type from its first values.
@@ -90,7 +94,7 @@ class DuckFile:
     def write(self, chunks: Sequence[Chunk]) -> None:
         """See `Store.write`."""
         # Before the file is opened: it is locked for no longer than it must be.
-        rows = [row for chunk in chunks for row in chunk.rows]
+        rows = [(*row, *keys_of(row)) for chunk in chunks for row in chunk.rows]
         lists = [json.dumps(values, ensure_ascii=False) for values in zip(*rows, strict=True)]
         with self._opened() as db, _transaction(db):
             tables.move_on(_execute(db), self.name, chunks)

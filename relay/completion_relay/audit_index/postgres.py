@@ -7,7 +7,15 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from completion_relay.audit_index import asking, tables
-from completion_relay.audit_index.columns import NAMES, OFFSET, PARTITION, Row, quoted
+from completion_relay.audit_index.columns import (
+    KEYS,
+    NAMES,
+    OFFSET,
+    PARTITION,
+    Row,
+    keys_of,
+    quoted,
+)
 from completion_relay.audit_index.location import shown
 from completion_relay.audit_index.store import (
     EVERY,
@@ -25,7 +33,7 @@ _CONNECT_SECONDS: Final = 10
 _LOCK: Final = 0x636F6D706C657465
 """Of PostgreSQL's advisory locks: one indexer writes at a time. It is let go with the transaction."""
 _ROWS_AT_ONCE: Final = 10_000
-_NAMES: Final = ", ".join(quoted(name) for name in NAMES)
+_NAMES: Final = ", ".join(quoted(name) for name in (*NAMES, *KEYS.values()))
 # An id may be longer than a B-tree takes (2,704 bytes): whoever writes to the topic chooses it.
 _INDEXES: Final = (
     f"create unique index {tables.TABLE}_place on {tables.TABLE} ({PARTITION}, {OFFSET})",
@@ -88,7 +96,7 @@ class Postgres:
             ):
                 for chunk in chunks:
                     for row in chunk.rows:
-                        copy.write_row(_without_nul(row))
+                        copy.write_row((*_without_nul(row), *keys_of(row)))
 
     def select(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """See `Store.select`."""

@@ -31,8 +31,8 @@ PROGRESS: Final = "completion_audit_progress"
 """How far each partition of the topic is in it."""
 ABOUT: Final = "completion_audit_index"
 """One row: the layout's version, and the topic."""
-_LAYOUT: Final = 1
-"""Of the tables. A column that an audit record gains is added without a new one."""
+_LAYOUT: Final = 2
+"""Of the tables. A column that an audit record gains is added without a new one. 1 had no `KEYS`."""
 
 
 def prepare(execute: Execute, name: str, topic: str, *, rebuild: bool) -> bool:
@@ -144,6 +144,11 @@ def _check(name: str, about: tuple[int, str], wanted: str) -> None:
         raise AuditIndexError(
             f"database {name}: its index is of layout {layout}, this version knows {_LAYOUT}: upgrade "
             "completion-relay, or make the index anew with --rebuild"
+        )
+    if layout < _LAYOUT:
+        raise AuditIndexError(
+            f"database {name}: its index is of layout {layout}, which was never released: make it anew "
+            "with --rebuild"
         )
     if topic != wanted:
         raise OtherTopicError(

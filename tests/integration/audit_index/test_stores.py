@@ -211,8 +211,13 @@ def test_the_index_of_another_topic_is_refused_with_the_fix(store: Store) -> Non
 
 def test_a_later_layout_is_refused(store: Store, database: str) -> None:
     change(database, f"update {tables.ABOUT} set layout = 99")
-    with pytest.raises(AuditIndexError, match="of layout 99, this version knows 1: upgrade"):
+    with pytest.raises(AuditIndexError, match="of layout 99, this version knows 2: upgrade"):
         store.prepare(TOPIC)
+
+
+def test_a_text_that_is_no_unicode_is_asked_for_and_not_found(store: Store) -> None:
+    """As a shell hands over a byte that is no UTF-8."""
+    assert store.select(*asking.newest(AuditFilter(event_id="a\udcff"), 0)) == []
 
 
 def test_a_column_that_an_older_version_did_not_have_is_added(store: Store, database: str) -> None:

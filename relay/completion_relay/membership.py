@@ -27,6 +27,7 @@ large for it: where the first batch is larger, a broker sends it whole if it is 
 to that."""
 _STOP_SECONDS = 10.0
 _CUT_SECONDS = 1.0
+_ANSWER_SECONDS = 2.0
 
 
 def new_member(
@@ -116,7 +117,9 @@ def readings_of(consumer: AIOKafkaConsumer) -> dict[TopicPartition, Reading]:
 async def end_of(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
     """Return where a partition ends for readers of committed records; None: Kafka does not say now."""
     with contextlib.suppress(KafkaError, TimeoutError):
-        ends: dict[TopicPartition, int] = await consumer.end_offsets([partition])
+        # aiokafka asks a partition without a leader again and again, for longer than a drain may take.
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            ends: dict[TopicPartition, int] = await consumer.end_offsets([partition])
         return ends[partition]
     return None
 

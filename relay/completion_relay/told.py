@@ -124,7 +124,12 @@ class Instructions:
         told = self._told.get(mark.offset)
         if told is None or told.is_claimed or told.over.is_set():
             return None
-        meant = told.instruction.event_id
+        said = told.instruction
+        if (said.topic, said.partition) != (mark.topic, mark.partition):
+            # Garbage on the parked topic has its own place there, and a copy may come from a
+            # partition of another number while the topics differ in these.
+            return None
+        meant = said.event_id
         if meant and mark.event_id and meant != mark.event_id:
             # The topic was made anew, or somebody wrote it by hand: it is not for this event.
             told.end(f"refused: the event there is {mark.event_id}")

@@ -106,21 +106,23 @@ async def find(settings: Settings, options: Mapping[str, Any], wanted: Wanted) -
         event_id = wanted.text if wanted.place is None else await topics.id_at(wanted.place)
     if undecided:
         return Found(undecided=undecided)
+    events = settings.topics.completions
     async with (
         AuditTrail.open(options, settings.topics.audit) as trail,
         contextlib.aclosing(trail.read(event_id=event_id)) as entries,
     ):
-        records = [entry.record async for entry in entries if isinstance(entry, AuditEntry)]
-    events = settings.topics.completions
-    return Found(
-        undecided=(),
-        decided=tuple(
-            record
-            for record in records
-            if wanted.place is None
-            or (record.topic, record.partition, record.offset) == (events, *wanted.place)
-        ),
-    )
+        # One that shows no id is looked for among all there are: none but its own is kept.
+        decided = [
+            entry.record
+            async for entry in entries
+            if isinstance(entry, AuditEntry)
+            and (
+                wanted.place is None
+                or (entry.record.topic, entry.record.partition, entry.record.offset)
+                == (events, *wanted.place)
+            )
+        ]
+    return Found(undecided=(), decided=tuple(decided))
 
 
 class _Topics:

@@ -183,6 +183,8 @@ class Work:
             entry = self._park(plan, outcome, lane)
         else:
             entry = self._final(plan, outcome)
+        if told is not None and self._claimed not in {None, told}:
+            self._claimed.end("a later instruction counts")
         # What the topic did not take was not the end of it.
         self._claimed = told or self._claimed
         return entry if self._claimed is None else self._claimed.claim(entry, outcome)

@@ -27,7 +27,20 @@ def checked(database: str) -> str:
             "is a URL of a database that there is no index for: give a file (DuckDB), or "
             "postgresql://HOST:PORT/DATABASE"
         )
+    if _may_show_a_password(database):
+        raise ValueError(
+            "has an @, / or ? in user or password, or names the password: write "
+            "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, special characters as %XX"
+        )
     return database
+
+
+def _may_show_a_password(database: str) -> bool:
+    """Whether a part of a password would be taken for a host, a path or a file, and shown as such."""
+    if not is_url(database):
+        return "password=" in database
+    server, _, rest = database.partition("://")[2].partition("/")
+    return server.count("@") > 1 or "@" in rest
 
 
 def shown(database: str) -> str:

@@ -220,6 +220,12 @@ def _act(
             raise typer.Exit(NO)
     with reaching_kafka(settings.kafka):
         outcome = asyncio.run(instruct(settings, instruction, wait=wait))
+        if outcome is None and wait:
+            # It may have been decided while a person was asked, before its decision was waited for.
+            found = asyncio.run(find(settings, options, wanted))
+    if outcome is None and found.decided:
+        tell_why_not(settings, wanted, found, as_json=as_json)
+        raise typer.Exit(NO)
     is_done = tell(instruction, event, outcome, wait=wait, as_json=as_json)
     if not is_done:
         raise typer.Exit(NO)

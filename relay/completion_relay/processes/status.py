@@ -16,7 +16,7 @@ from completion_relay import __version__
 from completion_relay.http import StatusServer
 from completion_relay.processes.merge import LABEL, merge, parse
 from completion_relay.processes.replica import Replica
-from completion_relay.status_page import ReplicaState, read_page
+from completion_relay.status_page import PageError, ReplicaState, read_page
 
 _PROBE_SECONDS = 0.75
 """Below the second that a Kubernetes probe waits by default (`timeoutSeconds`)."""
@@ -65,9 +65,12 @@ class Pages(StatusServer):
 
     async def _states_of(self, replica: Replica) -> list[ReplicaState]:
         page = await _ask(replica, "/status", _PROBE_SECONDS)
-        if page is not None:
-            return read_page(page)
         problem = replica.problem or f"does not answer within {_PROBE_SECONDS} s"
+        if page is not None:
+            try:
+                return read_page(page)
+            except PageError as error:  # of one process: the others' pages are not lost for it
+                problem = f"its page cannot be read: {error}"
         return [
             ReplicaState(
                 relay_id=replica.relay_id,

@@ -106,6 +106,21 @@ def test_what_is_no_place_of_an_index_is_refused(database: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "database",
+    [
+        "postgresql://ann:s3@cret@db/relay",
+        "postgresql://ann:12/s3cret@db/relay",
+        "postgresql://ann:/s3cret@db/relay",
+        "host=db user=ann password=s3cret",
+    ],
+)
+def test_a_place_of_which_a_part_of_the_password_could_be_shown_is_refused(database: str) -> None:
+    with pytest.raises(ValueError, match="special characters as %XX") as refused:
+        location.checked(database)
+    assert "s3" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
     ("database", "library", "extra"),
     [("audit.duckdb", "duckdb", "audit"), ("postgresql://db/relay", "psycopg", "postgres")],
 )

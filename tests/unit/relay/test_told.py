@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.relay.test_instruction import said
@@ -50,6 +51,19 @@ def test_an_instruction_for_another_event_at_that_place_is_refused() -> None:
     assert instructions.of(MARK) is None
     assert told.over.is_set()
     assert told.outcome == "refused: the event there is e-1"
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [RecordMark("", "completions.parked", 3, 17), RecordMark("e-2", "completions", 15, 17)],
+    ids=["garbage on the parked topic", "a copy from a partition of another number"],
+)
+def test_a_record_of_the_same_offset_elsewhere_is_not_meant(elsewhere: RecordMark) -> None:
+    """Nor does it use the instruction up: that is still heeded by the event that is meant."""
+    instructions = Instructions()
+    told = instructions.tell(said())
+    assert instructions.of(elsewhere) is None
+    assert instructions.of(MARK) is told
 
 
 def test_where_the_operator_saw_no_id_the_position_alone_counts() -> None:

@@ -115,7 +115,9 @@ def show(
 async def _decided(settings: Settings, wanted: AuditFilter) -> _Story:
     if store := asking.index_of(settings):
         records, _ = await asyncio.to_thread(asking.newest, store, wanted, 0)
-        return _Story(records, [])
+        if records:
+            return _Story(records, [])
+        # The index is as far as its indexer, and "there is none" must be true of the topic.
     newest = Newest(0)
     async with opened_trail(settings) as trail:
         with progress_bar() as progress:

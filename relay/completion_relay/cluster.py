@@ -209,6 +209,8 @@ class Cluster:
             if self.means.gate.is_away:
                 return True  # its own probe is the one that goes out
             answer = await self._completer.describe_namespace(namespace)
+            if self.means.gate.is_away:
+                return True  # meanwhile: what this answer says is older than that
             # A namespace that is throttled has been reached.
             if (
                 FAULT[answer.status] is Fault.WEATHER

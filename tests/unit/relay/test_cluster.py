@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Callable
 from typing import cast
 
 import pytest
@@ -14,6 +15,7 @@ from completion_relay.completer import Completer
 from completion_relay.connections import TemporalConnection
 from completion_relay.health import Health
 from completion_relay.identity import RecordMark
+from completion_relay.means import Means
 from completion_relay.observe import Observer
 from completion_relay.settings import ClusterSettings, TemporalSettings
 from completion_relay.verdict import NAMESPACE_NOT_FOUND, Answer, Status
@@ -45,9 +47,12 @@ class Answers:
     def __init__(self, **answers: Answer) -> None:
         self._answers = answers
         self.asked: list[str] = []
+        self.meanwhile: Callable[[], None] = lambda: None
+        """Happens while an answer is under way."""
 
     async def describe_namespace(self, namespace: str) -> Answer:
         self.asked.append(namespace)
+        self.meanwhile()
         return self._answers.get(namespace, OK)
 
 
@@ -55,10 +60,10 @@ def told(health: Health) -> Told:
     return Told(Observer(namespaces=("west/orders", "west/stock"), health=health), WEST)
 
 
-async def probed(answers: Answers, health: Health) -> float:
+async def probed(answers: Answers, health: Health, means: Means | None = None) -> float:
     """Probe once; return the seconds until the next time."""
     clock = EndlessPause()
-    means = dataclasses.replace(Script().means, clock=clock)
+    means = dataclasses.replace(means or Script().means, clock=clock)
     cluster = Cluster(WEST, means=means, completer=cast("Completer", answers), told=told(health))
     probing = asyncio.create_task(cluster.probe_for_ever())
     async with asyncio.timeout(10):
@@ -86,6 +91,20 @@ async def test_a_cluster_that_is_away_is_told_once_with_where_it_is_and_is_soon_
     assert "[[temporal.clusters]] west" in problem[1]
     assert answers.asked == ["orders"]
     assert soon < await probed(Answers(), health)
+
+
+@pytest.mark.parametrize("answer", [OK, UNAVAILABLE], ids=["well", "away"])
+async def test_a_cluster_that_turned_away_while_it_was_asked_stays_so(answer: Answer) -> None:
+    """An answer that was under way is older than what the events have met."""
+    answers, health, means = Answers(orders=answer), Health(), Script().means
+
+    def turn_away() -> None:
+        means.gate.is_away = True
+        health.report("temporal west", "away: as events say")
+
+    answers.meanwhile = turn_away
+    await probed(answers, health, means)
+    assert health.problems == {"temporal west": "away: as events say"}
 
 
 async def test_a_namespace_that_is_throttled_has_been_reached() -> None:

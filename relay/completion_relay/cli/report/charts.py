@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -96,6 +97,10 @@ def _shortened(text: str) -> str:
 def _chart(kind: str, colours: list[str], **options: Any) -> Any:
     import pygal  # noqa: PLC0415 - an extra
     from pygal.style import Style  # noqa: PLC0415 - the same
+
+    # It looks for plugins of its own with a hook of Python 2's kind, of which every later import
+    # that finds nothing would warn.
+    sys.meta_path[:] = [hook for hook in sys.meta_path if hasattr(hook, "find_spec")]
 
     # The page's own colours, which follow the reader's choice of light or dark.
     style = Style(

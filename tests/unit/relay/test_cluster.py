@@ -96,9 +96,11 @@ async def test_a_cluster_that_is_away_is_told_once_with_where_it_is_and_is_soon_
 @pytest.mark.parametrize("answer", [OK, UNAVAILABLE], ids=["well", "away"])
 async def test_a_cluster_that_turned_away_while_it_was_asked_stays_so(answer: Answer) -> None:
     """An answer that was under way is older than what the events have met."""
-    answers, health, means = Answers(orders=answer), Health(), Script().means
+    answers, health, means = Answers(stock=answer), Health(), Script().means
 
     def turn_away() -> None:
+        if answers.asked != ["orders", "stock"]:
+            return
         means.gate.is_away = True
         health.report("temporal west", "away: as events say")
 

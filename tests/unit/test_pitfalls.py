@@ -56,7 +56,7 @@ def test_every_test_that_the_pitfalls_name_exists() -> None:
 
 def test_every_place_that_the_documents_name_exists() -> None:
     text = document("PITFALLS.md") + document("DESIGN.md")
-    assert missing(re.findall(r"`(\w+\.py): (\w+)`", text), RELAY) == []
+    assert missing(re.findall(r"`([\w/]+\.py): (\w+)`", text), RELAY) == []
 
 
 def test_every_file_that_the_documents_name_exists() -> None:

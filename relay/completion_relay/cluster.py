@@ -24,14 +24,17 @@ from completion_relay.observe import Observer
 from completion_relay.route import Destination
 from completion_relay.status_page import ClusterState, NamespaceState
 from completion_relay.triage import Triage
-from completion_relay.verdict import FAULT, NAMESPACE_NOT_FOUND, Answer, Fault, Status
+from completion_relay.verdict import FAULT, NAMESPACE_NOT_FOUND, Answer, Fault, Status, backoff
 
 _PROBE_SECONDS: Final = 5.0
+"""Between two, at most, also while the cluster is away: one call of each replica is nothing to it, and
+what was noticed half a minute late was half a minute of everybody's events (seen, with the events' own
+`relay.retry_maximum` for it)."""
 _FIRST_PROBES_SECONDS: Final = 0.2
 """Until the cluster has answered once: a relay that starts should be ready soon."""
 
 
-class Told:
+class ClusterObserver:
     """The observer, told under one cluster's name: a namespace of the same name may be elsewhere."""
 
     def __init__(self, observer: Observer, connection: TemporalConnection) -> None:
@@ -96,7 +99,12 @@ class Cluster:
     """One cluster, and what events need to be completed there."""
 
     def __init__(
-        self, connection: TemporalConnection, *, means: Means, completer: Completer, told: Told
+        self,
+        connection: TemporalConnection,
+        *,
+        means: Means,
+        completer: Completer,
+        told: ClusterObserver,
     ) -> None:
         """Put together; `connect` is the way to one.
 
@@ -137,7 +145,7 @@ class Cluster:
             clock: Time.
         """
         client = await connection.client(lazy=True)
-        told = Told(observer, connection)
+        told = ClusterObserver(observer, connection)
         seconds = connection.rpc_timeout
         completer = Completer(client, Calls(seconds=seconds), clock)
         looks = Calls(at_once=max_looks * len(connection.namespaces), seconds=seconds)
@@ -145,7 +153,12 @@ class Cluster:
         wait_after = partial(patience.after, rng=rng)
         gate = WeatherGate(
             probe=lambda: completer.describe_namespace(connection.namespaces[0]),
-            wait_after=wait_after,
+            wait_after=partial(
+                backoff,
+                initial=min(patience.retry_initial, _PROBE_SECONDS),
+                maximum=min(patience.retry_maximum, _PROBE_SECONDS),
+                rng=rng,
+            ),
             observer=told,
             clock=clock,
         )

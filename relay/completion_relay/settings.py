@@ -201,8 +201,8 @@ class RelaySettings(Section):
     retry_initial: float = Field(default=0.1, gt=0, le=60)
     """First wait before a call is repeated, seconds; doubled each time, with jitter."""
     retry_maximum: float = Field(default=30.0, gt=0, le=3_600)
-    """Longest wait between two tries, seconds. Danger: it is also how long a recovered Temporal
-    may go unnoticed by an event."""
+    """Longest wait between two tries, seconds. Danger: it is also how long a namespace that has
+    recovered may go unnoticed. A whole Temporal that was away is noticed within 5 s."""
     retry_budget: float = Field(default=3_600.0, gt=0)
     """How long an event that Temporal refuses for no fault of its own is tried, seconds. After that,
     and only where its workflow can be described and the activity is still pending, and other events

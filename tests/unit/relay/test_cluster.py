@@ -8,17 +8,18 @@ from collections.abc import Callable
 from typing import cast
 
 import pytest
-from tests.unit.relay.fakes import OK, Script, VirtualClock
+from tests.unit.relay.fakes import OK, PATIENCE, Script, VirtualClock
 
-from completion_relay.cluster import Cluster, Told
+from completion_relay.cluster import Cluster, ClusterObserver
 from completion_relay.completer import Completer
 from completion_relay.connections import TemporalConnection
 from completion_relay.health import Health
 from completion_relay.identity import RecordMark
 from completion_relay.means import Means
+from completion_relay.neighbours import Neighbours
 from completion_relay.observe import Observer
 from completion_relay.settings import ClusterSettings, TemporalSettings
-from completion_relay.verdict import NAMESPACE_NOT_FOUND, Answer, Status
+from completion_relay.verdict import NAMESPACE_NOT_FOUND, Answer, Sign, Status
 
 WEST = TemporalConnection(
     TemporalSettings(),
@@ -56,8 +57,8 @@ class Answers:
         return self._answers.get(namespace, OK)
 
 
-def told(health: Health) -> Told:
-    return Told(Observer(namespaces=("west/orders", "west/stock"), health=health), WEST)
+def told(health: Health) -> ClusterObserver:
+    return ClusterObserver(Observer(namespaces=("west/orders", "west/stock"), health=health), WEST)
 
 
 async def probed(answers: Answers, health: Health, means: Means | None = None) -> float:
@@ -145,3 +146,35 @@ async def test_what_events_meet_on_their_way_is_told_under_the_clusters_name() -
     assert list(health.problems) == ["completing in west/orders"]
     told(health).resumed("orders")
     assert health.problems == {}
+
+
+async def test_the_end_of_an_outage_is_noticed_within_five_seconds_however_long_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Events wait longer between their tries, but all of them together wait for this."""
+    clock, many = VirtualClock(), asyncio.Event()
+
+    async def away(*_: object) -> Answer:
+        if len(clock.waits) >= 30:
+            many.set()
+            await asyncio.Event().wait()
+        return UNAVAILABLE
+
+    monkeypatch.setattr(Completer, "describe_namespace", away)
+    cluster = await Cluster.connect(
+        WEST,
+        max_in_flight=1,
+        max_looks=1,
+        rates={},
+        neighbours=Neighbours(),
+        patience=PATIENCE,
+        observer=Observer(namespaces=("west/orders", "west/stock"), health=Health()),
+        clock=clock,
+    )
+    for event in range(100):
+        cluster.means.gate.noted(event, Sign.FAILING)
+    async with asyncio.timeout(10):
+        await many.wait()
+    cluster.close()
+    assert max(clock.waits) <= 5.0
+    assert sum(clock.waits) > 60.0

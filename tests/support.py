@@ -66,6 +66,7 @@ async def eventually(
     condition: Callable[[], Awaitable[_T | None]],
     *,
     timeout: float = ...,  # noqa: ASYNC109 - it bounds the polling and cancels nothing
+    every: float = ...,
     what: str = ...,
 ) -> _T: ...
 @overload
@@ -73,12 +74,14 @@ async def eventually(
     condition: Callable[[], _T | None],
     *,
     timeout: float = ...,  # noqa: ASYNC109 - as above
+    every: float = ...,
     what: str = ...,
 ) -> _T: ...
 async def eventually(
     condition: Callable[[], object],
     *,
     timeout: float = 15.0,  # noqa: ASYNC109 - as above
+    every: float = _POLL_SECONDS,
     what: str = "",
 ) -> object:
     """Return the first true value of `condition`: the one place where a test polls.
@@ -89,6 +92,7 @@ async def eventually(
     Args:
         condition: Asked again and again; a function, or one that returns an awaitable.
         timeout: Seconds.
+        every: Seconds between two looks.
         what: What is waited for, for the failure's text.
 
     Raises:
@@ -110,7 +114,7 @@ async def eventually(
             raise AssertionError(
                 f"{what or 'the condition'} did not come true within {timeout:g} s; last: {last!r}"
             )
-        await asyncio.sleep(_POLL_SECONDS)
+        await asyncio.sleep(every)
 
 
 async def create_topics(

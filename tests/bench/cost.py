@@ -19,7 +19,7 @@ from tests.bench import kafka, processes
 from tests.bench.board import Board
 from tests.bench.errors import BenchError
 from tests.bench.events import completions, publish_at_once
-from tests.bench.kafka import Broker, Progress
+from tests.bench.kafka import LOOK_SECONDS, Broker, Progress
 from tests.bench.processes import Measured
 from tests.bench.report import Found, Target
 from tests.bench.run import Run
@@ -82,7 +82,10 @@ class Bench:
         await publish_at_once(self.broker.address, self.topics.completions, records, now=now)
         applied = self.board.applied_at[first : last + 1]
         await eventually(
-            lambda: all(applied), timeout=_ROUND_SECONDS, what=f"{events} events applied"
+            lambda: all(applied),
+            timeout=_ROUND_SECONDS,
+            every=LOOK_SECONDS,
+            what=f"{events} events applied",
         )
         await self.progress.all_committed(within=_ROUND_SECONDS)
         if self.board.repeated:

@@ -55,14 +55,18 @@ class OwnHeaders:
         Raises:
             HeaderError: it is missing, or no such number.
         """
-        text = self._said.get(self._prefix + name, "")
-        digits = text.removeprefix("-")
-        # No number of these has more than 19 digits, and int() takes time by their square.
-        if (
-            digits.isascii()
-            and digits.isdecimal()
-            and len(digits) < 20
-            and least <= int(text) <= most
-        ):
-            return int(text)
-        raise HeaderError(f"header {self._prefix + name} must be a number from {least} to {most}")
+        number = number_in(self._said.get(self._prefix + name, ""), least=least, most=most)
+        if number is None:
+            raise HeaderError(
+                f"header {self._prefix + name} must be a number from {least} to {most}"
+            )
+        return number
+
+
+def number_in(text: str, *, least: int = 0, most: int) -> int | None:
+    """Return the number that a header's text is; None: it is none from `least` to `most`."""
+    digits = text.removeprefix("-")
+    # No number of these has more than 19 digits, and int() takes time by their square.
+    if digits.isascii() and digits.isdecimal() and len(digits) < 20 and least <= int(text) <= most:
+        return int(text)
+    return None

@@ -1,4 +1,4 @@
-"""Room `topics`, reading one: a topic's records between two places. Touches aiokafka's consumer.
+"""Room `topics`, reading: the records of topics between two places. Touches aiokafka's consumer.
 
 Writes and commits nothing. In no consumer group, `read_committed`, and never by creating a topic that is not there.
 """
@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, Literal, Self, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaTimeoutError
 from aiokafka.structs import ConsumerRecord
 
 from completion_relay.fetch_pause import pause_after_empty_fetches
@@ -18,7 +20,7 @@ from completion_relay.membership import check_member, end_member
 from completion_relay.topic_admin import TopicAdmin
 
 Offsets = Mapping[TopicPartition, int]
-"""A place in the topic: the next offset of each partition."""
+"""A place in topics: the next offset of each partition."""
 Record: TypeAlias = ConsumerRecord[bytes | None, bytes | None]
 
 _POLL_MS: Final = 500
@@ -28,10 +30,13 @@ _FETCH_BYTES: Final = 64 * 2**20
 """Of all partitions together: what aiokafka holds that was not handed over yet."""
 _PARTITION_FETCH_BYTES: Final = (1 * 2**20, 8 * 2**20)
 """Of one partition, least and most: aiokafka's own 1 MiB is 3,000 audit records, and a round trip."""
+_SILENCE_SECONDS: Final = 30.0
+"""Without a step forward, where there is something to read: aiokafka brings nothing, and no error, when
+Kafka is away."""
 
 
 class TopicReader:
-    """A topic, opened for reading."""
+    """Topics, opened for reading."""
 
     def __init__(self, consumer: AIOKafkaConsumer, partitions: tuple[TopicPartition, ...]) -> None:
         """Take a started consumer; `open` makes one."""
@@ -41,48 +46,61 @@ class TopicReader:
     @classmethod
     @contextlib.asynccontextmanager
     async def open(
-        cls, options: Mapping[str, Any], topic: str, *, empty_fetch_pause_ms: int = 0
+        cls,
+        options: Mapping[str, Any],
+        *topics: str,
+        empty_fetch_pause_ms: int = 0,
+        partition_fetch_bytes: int | None = None,
+        when_gone: Literal["earliest", "none"] = "earliest",
     ) -> AsyncIterator[Self]:
-        """Open the topic for the length of the context.
+        """Open topics for the length of the context.
 
         Args:
             options: What `connections.kafka_options` returns.
-            topic: Its name.
-            empty_fetch_pause_ms: The setting `kafka.empty_fetch_pause_ms`, for who follows it.
+            topics: Their names.
+            empty_fetch_pause_ms: The setting `kafka.empty_fetch_pause_ms`, for who follows them.
+            partition_fetch_bytes: Of one partition at a time, where less than the usual is wanted, or
+                more: a record that is larger comes all the same (KIP-74).
+            when_gone: What retention takes away while it is read is left out, or is an error.
 
         Raises:
-            TopicError: there is no such topic.
+            TopicError: one of the topics is not there.
             KafkaError: Kafka cannot be reached, or refuses.
         """
         async with TopicAdmin.connected(options) as admin:
-            count = await admin.partitions(topic)
-        partitions = tuple(TopicPartition(topic, number) for number in range(count))
+            partitions = tuple(
+                [
+                    TopicPartition(topic, number)
+                    for topic in topics
+                    for number in range(await admin.partitions(topic))
+                ]
+            )
         least, most = _PARTITION_FETCH_BYTES
         consumer = AIOKafkaConsumer(
             **options,
             group_id=None,
             enable_auto_commit=False,
             isolation_level="read_committed",
-            auto_offset_reset="earliest",
-            max_partition_fetch_bytes=min(most, max(least, _FETCH_BYTES // count)),
+            auto_offset_reset=when_gone,
+            max_partition_fetch_bytes=partition_fetch_bytes
+            or min(most, max(least, _FETCH_BYTES // len(partitions))),
             fetch_max_bytes=_FETCH_BYTES,
         )
         if empty_fetch_pause_ms:
             pause_after_empty_fetches(consumer, empty_fetch_pause_ms / 1_000)
         try:
             await consumer.start()
-            consumer.assign(partitions)
             yield cls(consumer, partitions)
         finally:
             await end_member(consumer)
 
     async def end(self) -> Offsets:
-        """Return where the topic ends now: an open transaction is not counted in."""
+        """Return where each partition ends now: an open transaction is not counted in."""
         ends: Offsets = await self._consumer.end_offsets(self.partitions)
         return ends
 
     async def beginning(self) -> Offsets:
-        """Return where the topic begins now."""
+        """Return where each partition begins now."""
         begin: Offsets = await self._consumer.beginning_offsets(self.partitions)
         return begin
 
@@ -102,34 +120,48 @@ class TopicReader:
             for partition in self.partitions
         }
 
+    async def record_at(self, at: TopicPartition, offset: int) -> Record | None:
+        """Return the record at an offset; None: there is none, not any more, or not of a committed transaction.
+
+        Raises:
+            KafkaError: Kafka cannot be reached any more, or refuses.
+        """
+        begin, end = await self.beginning(), await self.end()
+        if at not in end or not begin[at] <= offset < end[at]:
+            return None
+        async with contextlib.aclosing(self.batches({at: offset}, {at: offset + 1})) as batches:
+            async for _, records in batches:
+                return records[0]
+        return None
+
     async def batches(
         self, begin: Offsets, end: dict[TopicPartition, int] | None
     ) -> AsyncGenerator[tuple[TopicPartition, list[Record]], None]:
         """Yield the records between two places, some of one partition at a time, each in its order.
 
         Args:
-            begin: Where to begin.
+            begin: Where to begin, in the partitions that are to be read.
             end: Where to end; the caller may lower a partition's meanwhile. None: never.
 
         Raises:
-            KafkaError: Kafka refuses, or what works behind aiokafka's consumer does no more.
+            KafkaError: Kafka refuses, or says nothing although there is something to read, or what
+                works behind aiokafka's consumer does no more.
         """
-        for partition in self.partitions:
-            self._consumer.seek(partition, begin[partition])
-        self._consumer.resume(*self.partitions)
-        reading = set(self.partitions)
-        while reading:
+        # In one go: a partition without a position would be looked up.
+        self._consumer.assign(list(begin))
+        for partition, offset in begin.items():
+            self._consumer.seek(partition, offset)
+        left = dict(begin)
+        stepped = time.monotonic()
+        while left:
             if end is not None:
-                for partition in list(reading):
-                    # The position, not the last record's offset: a transaction's markers
-                    # and the records of an aborted one take up offsets too.
-                    if await self._consumer.position(partition) >= end[partition]:
-                        reading.discard(partition)
-                        # Naming the other partitions in getmany() instead slows every
-                        # fetch from their node by 100 ms (facts C).
-                        self._consumer.pause(partition)
-                if not reading:
+                if await self._step(left, end):
+                    stepped = time.monotonic()
+                if not left:
                     return
+                if time.monotonic() - stepped > _SILENCE_SECONDS:
+                    names = ", ".join(sorted(f"{at.topic}/{at.partition}" for at in left))
+                    raise KafkaTimeoutError(f"nothing of {names} for {_SILENCE_SECONDS:g} s")
             check_member(self._consumer)
             found = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=_BATCH_RECORDS)
             for partition, records in found.items():
@@ -140,3 +172,21 @@ class TopicReader:
                     yield partition, records
             # getmany() does not wait while it has something, and then nothing is fetched meanwhile.
             await asyncio.sleep(0)
+
+    async def _step(self, left: dict[TopicPartition, int], end: Offsets) -> bool:
+        """Look how far reading has come, and let go what is at its end; True if it is further.
+
+        By the position, not the last record's offset: a transaction's markers and the
+        records of an aborted one take up offsets too.
+        """
+        is_further = False
+        for partition in list(left):
+            position = await self._consumer.position(partition)
+            is_further |= position != left[partition]
+            left[partition] = position
+            if position >= end[partition]:
+                del left[partition]
+                # Naming the other partitions in getmany() instead slows every
+                # fetch from their node by 100 ms (facts C).
+                self._consumer.pause(partition)
+        return is_further

@@ -21,7 +21,7 @@ from completion_relay.cli.token_file import InputError
 from completion_relay.connections import kafka_options
 from completion_relay.instruction import LONGEST, MAX_TEXT, Instruction, who_and_why
 from completion_relay.settings import Settings
-from completion_relay.undecided import Wanted, find
+from completion_relay.undecided.search import Wanted, find
 from completion_schemas.times import UnixNanos
 
 EventArgument = Annotated[
@@ -80,7 +80,7 @@ def skip(
     settings = settings_from(config, kafka=kafka)
     _act(
         settings,
-        Wanted(event),
+        Wanted.parse(event),
         by=_by(by),
         why=_text("--why", why),
         until=None,
@@ -138,7 +138,7 @@ def park(
         raise TimeError(f"{option}: an event can be parked for 7 days at most: give a time before")
     _act(
         settings,
-        Wanted(event),
+        Wanted.parse(event),
         by=_by(by),
         why=_text("--why", why),
         until=ends,
@@ -200,19 +200,19 @@ def _act(
     if len(found.undecided) != 1:
         tell_why_not(settings, wanted, found, as_json=as_json)
         raise typer.Exit(NO)
-    (event,) = found.undecided
+    (event,) = found.undecided.values()
     instruction = Instruction(
         topic=settings.topics.completions,
-        partition=event.place[0],
-        offset=event.place[1],
-        event_id=event.event_id if event.event is not None else "",
+        partition=event.first_partition,
+        offset=event.first_offset,
+        event_id=event.event_id if event.is_event else "",
         by=by,
         why=why,
         at=UnixNanos(time.time_ns()),
         until=until,
     )
     if not as_json:
-        show(settings, event)
+        show(settings, event, found.told.get(event.place))
     if not yes:
         what = "Skip it" if until is None else f"Park it until {show_time(until)}"
         if not _confirmed(f"{what}, {who_and_why(instruction)}?"):

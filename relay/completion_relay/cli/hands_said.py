@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Final
+from typing import Any
 
 from completion_relay.cli.instruct import Outcome
 from completion_relay.cli.output import plural, print_fields, print_json, print_line, print_note
 from completion_relay.cli.times import show_duration, show_time
 from completion_relay.instruction import Instruction, who_and_why
 from completion_relay.settings import Settings
-from completion_relay.undecided import Found, Undecided, Wanted
+from completion_relay.undecided.record import Undecided
+from completion_relay.undecided.search import Found, Wanted
 from completion_schemas.audit import AuditRecord, audit_to_json_dict
 from completion_schemas.dispositions import Disposition
-
-_MILLI: Final = 10**6
 
 
 def tell_why_not(settings: Settings, wanted: Wanted, found: Found, *, as_json: bool) -> None:
     """Say why there is not one event that could be meant."""
     if found.undecided:
-        places = ", ".join(
-            f"{partition}/{offset}"
-            for partition, offset in (event.place for event in found.undecided)
-        )
+        places = ", ".join(f"{partition}/{offset}" for partition, offset in sorted(found.undecided))
         print_note(
-            f"Event {wanted.text} is undecided at {plural(len(found.undecided), 'place')}: say which "
+            f"Event {wanted} is undecided at {plural(len(found.undecided), 'place')}: say which "
             f"by PARTITION/OFFSET: {places}."
         )
     elif found.decided:
@@ -35,47 +31,50 @@ def tell_why_not(settings: Settings, wanted: Wanted, found: Found, *, as_json: b
         last = found.decided[-1]
         detail = f" ({last.detail})" if last.detail else ""
         print_note(
-            f"Event {wanted.text} is decided already: {last.disposition}{detail} at "
+            f"Event {wanted} is decided already: {last.disposition}{detail} at "
             f"{show_time(last.decided_at)}. Nothing was changed."
         )
     else:
         topics = settings.topics
         print_note(
-            f"No event {wanted.text} is on {topics.completions} or {topics.parked} that group "
+            f"No event {wanted} is on {topics.completions} or {topics.parked} that group "
             f"{settings.kafka.group_id} has not decided, and none is on {topics.audit}: check the id, "
             "and the settings kafka.group_id and [topics]."
         )
 
 
-def show(settings: Settings, event: Undecided) -> None:
-    """Show what the event is, and how it is with it."""
-    print_fields((name, value) for name, value in _shown(settings, event) if value)
+def show(settings: Settings, event: Undecided, told: Instruction | None) -> None:
+    """Show what the event is, and how it is with it.
+
+    Args:
+        settings: The topics.
+        event: The event.
+        told: What an operator has said of it already.
+    """
+    print_fields((name, value) for name, value in _shown(settings, event, told) if value)
 
 
-def _shown(settings: Settings, event: Undecided) -> list[tuple[str, str]]:
-    partition, offset = event.place
-    waited = time.time_ns() - event.timestamp_ms * _MILLI
-    reference = None if event.event is None else event.event.activity
-    ticket, told = event.ticket, event.told
+def _shown(settings: Settings, event: Undecided, told: Instruction | None) -> list[tuple[str, str]]:
+    place = f"{settings.topics.completions}/{event.first_partition}/{event.first_offset}"
+    waited = time.time_ns() - event.written_at
+    hold = event.hold
     return [
         ("event", event.event_id or "without an id"),
-        ("type", event.type if reference else "cannot be read as an event"),
-        ("workflow", reference.workflow_id if reference else ""),
-        ("activity", reference.activity_id if reference else ""),
-        ("record", f"{settings.topics.completions}/{partition}/{offset}"),
-        ("since", f"{show_time(event.timestamp_ms * _MILLI)} ({show_duration(waited)})"),
+        ("type", event.type if event.is_event else "cannot be read as an event"),
+        ("workflow", event.workflow_id),
+        ("activity", event.activity_id),
+        ("record", place),
+        ("since", f"{show_time(event.written_at)} ({show_duration(waited)})"),
         (
             "parked",
-            f"{plural(ticket.times, 'time')}, {plural(ticket.former.tries, 'try', 'tries')}, next "
-            f"at {show_time(ticket.not_before)}"
-            if ticket
+            f"{plural(event.parked_times, 'time')}, {plural(event.tries, 'try', 'tries')}, next "
+            f"at {show_time(event.not_before or 0)}"
+            if event.parked_times
             else "",
         ),
         (
             "parked by",
-            f"{ticket.hold.by}: {ticket.hold.why}, until {show_time(ticket.hold.until)}"
-            if ticket and ticket.hold
-            else "",
+            f"{hold.by}: {hold.why}, until {show_time(hold.until)}" if hold else "",
         ),
         ("told", f"{told.action} {who_and_why(told)}" if told else ""),
     ]
@@ -109,13 +108,12 @@ def tell(
 
 def _object(instruction: Instruction, event: Undecided, outcome: Outcome) -> dict[str, Any]:
     """Return what is known by the names of the audit record where it has them."""
-    reference = None if event.event is None else event.event.activity
     decided = outcome if isinstance(outcome, AuditRecord) else None
     return {
         "event_id": event.event_id,
         "type": event.type,
-        "workflow_id": reference.workflow_id if reference else "",
-        "activity_id": reference.activity_id if reference else "",
+        "workflow_id": event.workflow_id,
+        "activity_id": event.activity_id,
         "topic": instruction.topic,
         "partition": instruction.partition,
         "offset": instruction.offset,

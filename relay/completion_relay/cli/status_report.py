@@ -13,7 +13,7 @@ from rich.text import Text
 from completion_relay.cli.output import print_line, print_note, print_table, printable
 from completion_relay.cli.times import SECOND, show_duration, show_time
 from completion_relay.status.ask import Replica
-from completion_relay.status.judge import Overview, Undecided
+from completion_relay.status.judge import Oldest, Overview
 from completion_relay.status.kafka import Partition
 
 _ALL_WELL: Final = "all well: "
@@ -216,7 +216,7 @@ def _namespaces(found: Overview, *, show_all: bool) -> Sequence[tuple[str, ...]]
     ]
 
 
-def _undecided(item: Undecided) -> tuple[str, ...]:
+def _undecided(item: Oldest) -> tuple[str, ...]:
     event = item.event
     notes = ["stuck"] if item.is_stuck else []
     if event.parked_times:

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from completion_relay.own_headers import number_in
 from completion_schemas.errors import DecodeError
 from completion_schemas.record import Headers
 
@@ -68,10 +69,7 @@ def text_of(headers: Headers, name: str) -> str | None:
 
 def number_of(headers: Headers, name: str, *, most: int = MOST) -> int | None:
     """Return the number that a header says; None where it says none from 0 to `most`."""
-    text = text_of(headers, name) or ""
-    if text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= most:
-        return int(text)
-    return None
+    return number_in(text_of(headers, name) or "", most=most)
 
 
 def replay_of(headers: Headers) -> Position | None:

@@ -11,19 +11,19 @@ from aiokafka.structs import TopicPartition
 from completion_relay.settings import TopicSettings
 from completion_relay.status.ask import Replica
 from completion_relay.status.kafka import KafkaView, Partition
-from completion_relay.status.records import Event
 from completion_relay.status_page import NamespaceState, ReplicaState
 from completion_relay.topics import partitions_apart
+from completion_relay.undecided.record import Undecided
 from completion_schemas.times import UnixNanos
 
 _SHOWN: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Undecided:
+class Oldest:
     """One of the records that have been undecided for longest."""
 
-    event: Event
+    event: Undecided
     age_seconds: float
     """Since it was written; a parked one: since it was written first."""
     here_seconds: float | None
@@ -42,12 +42,12 @@ class Overview:
     replicas: tuple[Replica, ...]
     others: tuple[ReplicaState, ...]
     """Processes that do not answer their supervisor and are in no group."""
-    oldest: tuple[Undecided, ...]
+    oldest: tuple[Oldest, ...]
     """The oldest one first."""
     now: UnixNanos
     """When it was so."""
 
-    def age_of(self, event: Event) -> float:
+    def age_of(self, event: Undecided) -> float:
         """Return how long ago an event was written, seconds."""
         return _age(event, self.now)
 
@@ -170,13 +170,13 @@ class Overview:
 
 
 def oldest_of(
-    events: Mapping[tuple[str, int, int], Event],
+    events: Mapping[tuple[str, int, int], Undecided],
     replicas: tuple[Replica, ...],
     *,
     now: UnixNanos,
     stuck_after: float,
     most: int,
-) -> tuple[Undecided, ...]:
+) -> tuple[Oldest, ...]:
     """Return the events that have been undecided for longest.
 
     Args:
@@ -201,7 +201,7 @@ def oldest_of(
         is_told = seconds is not None or TopicPartition(*position[:2]) in answering
         stuck_for = (seconds or 0.0) if is_told else age
         found.append(
-            Undecided(
+            Oldest(
                 event=event,
                 age_seconds=age,
                 here_seconds=seconds,
@@ -211,7 +211,7 @@ def oldest_of(
     return tuple(sorted(found, key=lambda item: -item.age_seconds)[:most])
 
 
-def _age(event: Event, now: UnixNanos) -> float:
+def _age(event: Undecided, now: UnixNanos) -> float:
     return round(max(0.0, (now - event.written_at) / 1e9), 3)
 
 

@@ -11,17 +11,22 @@ from typing import Any, Final
 from aiokafka.errors import CoordinatorNotAvailableError, KafkaTimeoutError, for_code
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
+from completion_relay.assigned import start_of
 from completion_relay.kafka_probe import KafkaProbe
-from completion_relay.offset_map import MetadataError, decode
 from completion_relay.settings import Settings
 from completion_relay.silence import End, NoAnswer, NoLeader
 from completion_relay.status.members import Group, group_of
-from completion_relay.status.records import Event, Records, Span
+from completion_relay.status.records import first_of
 from completion_relay.topic_admin import TopicAdmin, TopicError
+from completion_relay.topic_reader import TopicReader
+from completion_relay.undecided.record import Undecided
+from completion_relay.undecided.spans import Span, committed_by
 
 _ANSWER_SECONDS: Final = 5.0
 _TRIES: Final = 10
 _AGAIN_SECONDS: Final = 0.5
+_FETCH_BYTES: Final = 64 * 1024
+"""Of one partition: one record is wanted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +56,7 @@ class KafkaView:
     """The number of partitions of the two topics."""
     partitions: tuple[Partition, ...]
     """Of the events' topic, then of the parked one."""
-    first: Mapping[TopicPartition, Event]
+    first: Mapping[TopicPartition, Undecided]
     """The oldest undecided record of those that have one, as far as it could be read."""
 
 
@@ -69,7 +74,7 @@ class Kafka:
         self._options = dict(options)
         self._topics = (settings.topics.completions, settings.topics.parked)
 
-    async def look(self, records: Records) -> KafkaView:
+    async def look(self, reader: TopicReader) -> KafkaView:
         """Return what Kafka says now.
 
         Raises:
@@ -85,7 +90,7 @@ class Kafka:
             partitions.append(found)
             if span is not None:
                 spans[at] = span
-        first = await records.first(spans, within=_ANSWER_SECONDS)
+        first = await first_of(reader, spans, parked_of=self._topics[0], within=_ANSWER_SECONDS)
         return KafkaView(
             group,
             counts,
@@ -94,10 +99,17 @@ class Kafka:
         )
 
     @contextlib.asynccontextmanager
-    async def records(self) -> AsyncGenerator[Records, None]:
-        """Connect for reading records, for the length of the context."""
-        async with Records.open(self._options, parked_of=self._topics[0]) as records:
-            yield records
+    async def reader(self) -> AsyncGenerator[TopicReader, None]:
+        """Connect for reading records, for the length of the context.
+
+        Raises:
+            TopicError: one of the two topics is not there.
+            KafkaError: Kafka cannot be reached, or refuses.
+        """
+        async with TopicReader.open(
+            self._options, *self._topics, partition_fetch_bytes=_FETCH_BYTES
+        ) as reader:
+            yield reader
 
     async def _group(self) -> tuple[Group, dict[TopicPartition, OffsetAndMetadata]]:
         name = self._settings.kafka.group_id
@@ -105,8 +117,7 @@ class Kafka:
             (described,) = (await _patiently(admin, name))[0].groups
             if described[0]:
                 raise for_code(described[0])(f"group {name}")
-            offsets = await admin.client.list_consumer_group_offsets(name)
-        return group_of(described), offsets
+            return group_of(described), await committed_by(admin, name)
 
     async def _ends(
         self,
@@ -161,27 +172,14 @@ def how_far(
     Returns:
         The span is None where nothing is undecided, or it is not known.
     """
-    offset = None if committed is None or committed.offset < 0 else committed.offset
+    offset = None if committed is None else committed.offset
     for told in (end, begin):
         if not isinstance(told, int):
             return _unknown(at, offset, told), None
     assert isinstance(end, int) and isinstance(begin, int)  # noqa: S101, PT018 - narrows the types
-    settled: list[range] = []
-    problem = ""
-    if offset is not None and committed is not None:
-        try:
-            settled = decode(offset, committed.metadata)
-        except MetadataError as error:
-            problem = f"{error}: what is settled ahead is not known"
-    if offset is not None and offset > end:
-        return _unknown(
-            at,
-            offset,
-            NoAnswer(f"ends at {end}, before what is committed: the topic was cut or made anew"),
-        ), None
-    start = begin if offset is None else max(begin, offset)
-    ahead = _count(settled, start, end)
-    undecided = end - start - ahead
+    start = start_of(committed, beginning=begin, end=end)
+    ahead = _count(start.settled_ahead, start.offset, end)
+    undecided = end - start.offset - ahead
     found = Partition(
         topic=at.topic,
         partition=at.partition,
@@ -189,9 +187,9 @@ def how_far(
         end=end,
         settled_ahead=ahead,
         undecided=undecided,
-        problem=problem,
+        problem=start.problem or "",
     )
-    return found, Span(start, end, tuple(settled)) if undecided else None
+    return found, Span(start.offset, end, tuple(start.settled_ahead)) if undecided else None
 
 
 def _unknown(at: TopicPartition, committed: int | None, why: End) -> Partition:
@@ -210,7 +208,7 @@ def _count(settled: Iterable[range], start: int, end: int) -> int:
     return sum(max(0, min(run.stop, end) - max(run.start, start)) for run in settled)
 
 
-def _looked_at(found: Partition, first: Mapping[TopicPartition, Event | None]) -> Partition:
+def _looked_at(found: Partition, first: Mapping[TopicPartition, Undecided | None]) -> Partition:
     """Return the partition by what was read of it: from its oldest undecided record on, if there is one."""
     at = TopicPartition(found.topic, found.partition)
     if at in first and first[at] is None:

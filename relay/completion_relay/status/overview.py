@@ -12,7 +12,10 @@ from completion_relay.settings import Settings
 from completion_relay.status.ask import Replica, ask
 from completion_relay.status.judge import Overview, oldest_of
 from completion_relay.status.kafka import Kafka
-from completion_relay.status.records import Event, Records, Span
+from completion_relay.status.records import first_of
+from completion_relay.topic_reader import TopicReader
+from completion_relay.undecided.record import Undecided
+from completion_relay.undecided.spans import Span
 from completion_schemas.times import UnixNanos
 
 _OLDEST: Final = 10
@@ -34,14 +37,14 @@ async def overview(settings: Settings, options: Mapping[str, Any]) -> Overview:
         TopicError: one of the two topics is not there.
         KafkaError: Kafka cannot be reached, or refuses.
     """
-    kafka = Kafka(settings, options)
-    async with kafka.records() as records:
-        view = await kafka.look(records)
+    kafka, events_topic = Kafka(settings, options), settings.topics.completions
+    async with kafka.reader() as reader:
+        view = await kafka.look(reader)
         replicas, others = await ask(view.group.members)
         events = {
             (event.topic, event.partition, event.offset): event for event in view.first.values()
         }
-        events |= await _read(records, _named(replicas), events)
+        events |= await _read(reader, _named(replicas), events, parked_of=events_topic)
     now = UnixNanos(time.time_ns())
     oldest = oldest_of(
         events,
@@ -69,16 +72,21 @@ def _named(replicas: Iterable[Replica]) -> list[Position]:
 
 
 async def _read(
-    records: Records, wanted: list[Position], known: Mapping[Position, Event]
-) -> dict[Position, Event]:
+    reader: TopicReader,
+    wanted: list[Position],
+    known: Mapping[Position, Undecided],
+    *,
+    parked_of: str,
+) -> dict[Position, Undecided]:
     """Return what the records say of themselves, as far as they are there and read in time."""
     left = [position for position in wanted if position not in known]
-    found: dict[Position, Event] = {}
+    found: dict[Position, Undecided] = {}
     for _ in range(_ROUNDS):
         spans: dict[TopicPartition, Span] = {}
         for topic, partition, offset in left:
             spans.setdefault(TopicPartition(topic, partition), Span(offset, offset + 1))
-        for at, event in (await records.first(spans, within=_READ_SECONDS)).items():
+        first = await first_of(reader, spans, parked_of=parked_of, within=_READ_SECONDS)
+        for at, event in first.items():
             if event is not None:
                 found[(at.topic, at.partition, event.offset)] = event
         left = [

@@ -11,15 +11,20 @@ from typer.testing import CliRunner, Result
 from completion_relay.cli import hands
 from completion_relay.cli.app import app
 from completion_relay.instruction import Instruction
-from completion_relay.undecided import Found, Undecided
+from completion_relay.undecided.record import Undecided
+from completion_relay.undecided.search import Found
+from completion_schemas.times import UnixNanos
 
 FOUND = Undecided(
-    place=(3, 17),
-    timestamp_ms=round(time.time() * 1_000),
+    topic="completions",
+    partition=3,
+    offset=17,
+    first_partition=3,
+    first_offset=17,
+    written_at=UnixNanos(time.time_ns()),
     event_id="e-1",
     type="completed",
-    event=None,
-    ticket=None,
+    is_event=True,
 )
 
 
@@ -29,7 +34,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[Instruction]:
     said: list[Instruction] = []
 
     async def find(*_: Any) -> Found:
-        return Found(undecided=(FOUND,))
+        return Found(undecided={FOUND.place: FOUND})
 
     async def instruct(_: Any, instruction: Instruction, *, wait: float) -> None:
         said.append(instruction)

@@ -17,8 +17,9 @@ from completion_relay.audit_report.figures import (
     Latency,
     width_of,
 )
-from completion_relay.audit_report.undecided import Waiting
 from completion_relay.cli.report.page import About, ReportError, page
+from completion_relay.undecided.record import Undecided
+from completion_schemas.times import UnixNanos
 
 HOUR = 3_600 * 10**9
 EVIL = "</td></text><script>alert(1)</script><img src=https://example.com/x onerror=alert(2)>"
@@ -44,6 +45,20 @@ FIGURES = Figures(
 )
 
 
+def waiting(topic: str, written_at: int) -> Undecided:
+    return Undecided(
+        topic=topic,
+        partition=3,
+        offset=17,
+        first_partition=3,
+        first_offset=17,
+        written_at=UnixNanos(written_at),
+        event_id="e-1",
+        type="completed",
+        is_event=True,
+    )
+
+
 class Seen(HTMLParser):
     """The tags and attributes of a page."""
 
@@ -62,7 +77,7 @@ class Seen(HTMLParser):
 
 @pytest.mark.parametrize("figures", [FIGURES, dataclasses.replace(FIGURES, decisions=0)])
 def test_nothing_is_loaded_and_nothing_is_run_whatever_the_ids_are(figures: Figures) -> None:
-    text = page(figures, Waiting(EVIL, 0, 1, 0), ABOUT)
+    text = page(figures, waiting(EVIL, 0), ABOUT)
     seen = Seen(text)
     assert not seen.tags & {"script", "img", "link", "iframe", "object", "a", "use", "image"}
     assert not [
@@ -73,7 +88,7 @@ def test_nothing_is_loaded_and_nothing_is_run_whatever_the_ids_are(figures: Figu
 
 
 def test_what_was_found_is_in_the_page() -> None:
-    text = page(FIGURES, Waiting("completions", 3, 17, 24 * HOUR // 10**6), ABOUT)
+    text = page(FIGURES, waiting("completions", 24 * HOUR), ABOUT)
     for said in ("completions/3/17", "1 h 0 m", "dead_lettered (invalid)", "85.71 %", "p99"):
         assert said in text, said
     assert text.count("<svg") == 2

@@ -12,11 +12,12 @@ from completion_relay.offset_map import encode
 from completion_relay.settings import TopicSettings
 from completion_relay.silence import End, NoAnswer, NoLeader
 from completion_relay.status.ask import Replica
-from completion_relay.status.judge import Overview, Undecided, oldest_of
+from completion_relay.status.judge import Oldest, Overview, oldest_of
 from completion_relay.status.kafka import KafkaView, Partition, how_far
 from completion_relay.status.members import Group, Member
-from completion_relay.status.records import Event, Span
 from completion_relay.status_page import PartitionState, ReplicaState, Waits
+from completion_relay.undecided.record import Undecided
+from completion_relay.undecided.spans import Span
 from completion_schemas.times import UnixNanos
 
 TOPICS = TopicSettings()
@@ -71,7 +72,7 @@ def overview(
     state: str = "Stable",
     counts: tuple[int, int] = (2, 2),
     others: tuple[ReplicaState, ...] = (),
-    oldest: tuple[Undecided, ...] = (),
+    oldest: tuple[Oldest, ...] = (),
 ) -> Overview:
     return Overview(
         group="group",
@@ -89,18 +90,21 @@ def overview(
     )
 
 
-def event(offset: int = 7, *, seconds: int = 60, topic: str = EVENTS) -> Event:
-    return Event(
+def event(offset: int = 7, *, seconds: int = 60, topic: str = EVENTS) -> Undecided:
+    return Undecided(
         topic=topic,
         partition=0,
         offset=offset,
+        first_partition=0,
+        first_offset=offset,
         written_at=UnixNanos(NOW - seconds * 10**9),
         event_id=f"event-{offset}",
         type="completed",
+        is_event=True,
     )
 
 
-def oldest(*events: Event, replicas: tuple[Replica, ...], most: int = 10) -> tuple[Undecided, ...]:
+def oldest(*events: Undecided, replicas: tuple[Replica, ...], most: int = 10) -> tuple[Oldest, ...]:
     by_position = {(one.topic, one.partition, one.offset): one for one in events}
     return oldest_of(by_position, replicas, now=NOW, stuck_after=30, most=most)
 
@@ -252,7 +256,19 @@ def test_a_partition_that_is_decided_to_its_end_needs_no_reading() -> None:
 def test_a_map_that_cannot_be_read_is_told_and_taken_for_none() -> None:
     found, _ = how_far(ALL[0], OffsetAndMetadata(40, "1nonsense"), end=100, begin=0)
     assert found.undecided == 60
-    assert "settled ahead is not known" in found.problem
+    assert "metadata cannot be read" in found.problem
+
+
+def test_a_topic_that_was_made_anew_is_undecided_from_its_beginning() -> None:
+    """A relay reads it from there, too."""
+    found, span = how_far(ALL[0], OffsetAndMetadata(40, ""), end=30, begin=0)
+    assert (found.undecided, span) == (30, Span(0, 30))
+    assert "the topic was cut or made anew" in found.problem
+
+
+def test_what_retention_took_before_it_was_decided_is_told() -> None:
+    found, _ = how_far(ALL[0], OffsetAndMetadata(40, ""), end=100, begin=45)
+    assert "records 40 to 44 were deleted" in found.problem
 
 
 @pytest.mark.parametrize(
@@ -260,7 +276,6 @@ def test_a_map_that_cannot_be_read_is_told_and_taken_for_none() -> None:
     [
         (NoLeader(), "no broker leads it"),
         (NoAnswer("broker 1 does not answer"), "broker 1 does not answer"),
-        (30, "ends at 30, before what is committed: the topic was cut or made anew"),
     ],
 )
 def test_an_end_that_is_not_known_is_said_with_its_reason(end: End, problem: str) -> None:

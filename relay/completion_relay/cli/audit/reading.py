@@ -110,18 +110,29 @@ def newest_of_topic(
         TopicError: there is no such topic.
     """
     with reaching_kafka(settings.kafka):
-        newest = asyncio.run(_newest(settings, wanted, limit))
-    print_unreadable(settings.topics.audit, newest.unreadable)
-    return newest.records(), newest.left_out
+        found = asyncio.run(newest(settings, wanted, limit))
+    print_unreadable(settings.topics.audit, found.unreadable)
+    return found.records(), found.left_out
 
 
-async def _newest(settings: Settings, wanted: AuditFilter, limit: int) -> Newest:
-    newest = Newest(limit)
+async def newest(settings: Settings, wanted: AuditFilter, limit: int) -> Newest:
+    """Return the newest decisions of the topic that are asked for, and what cannot be read.
+
+    Args:
+        settings: Where the topic is.
+        wanted: What is asked for.
+        limit: How many at most; 0 is all.
+
+    Raises:
+        TopicError: there is no such topic.
+        KafkaError: Kafka cannot be reached, or refuses.
+    """
+    found = Newest(limit)
     async with opened_trail(settings) as trail:
         with progress_bar() as progress:
             async with contextlib.aclosing(
                 scan(trail, wanted, fields=DECIDED_AT, progress=progress)
-            ) as found:
-                async for scanned in found:
-                    newest.add(scanned)
-    return newest
+            ) as batches:
+                async for scanned in batches:
+                    found.add(scanned)
+    return found

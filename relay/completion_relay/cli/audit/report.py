@@ -6,14 +6,13 @@ import asyncio
 import dataclasses
 import time
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
 from completion_relay.audit_filter import AuditFilter
 from completion_relay.audit_report.figures import Decision, Figures, figures
 from completion_relay.audit_report.filling import filled
-from completion_relay.audit_report.undecided import Waiting, oldest_undecided
 from completion_relay.audit_trail import Unreadable
 from completion_relay.cli.audit import asking
 from completion_relay.cli.audit.options import NamespaceOption, SinceOption, UntilOption, selection
@@ -35,8 +34,8 @@ from completion_relay.cli.reach import reaching_kafka
 from completion_relay.cli.report.page import About, ReportError, page
 from completion_relay.cli.times import show_duration, show_time
 from completion_relay.settings import Settings
-
-_NANOS_OF_A_MILLI: Final = 10**6
+from completion_relay.undecided.record import Undecided
+from completion_relay.undecided.search import oldest
 
 
 def report(
@@ -94,9 +93,9 @@ def report(
 
 async def _gather(
     settings: Settings, wanted: AuditFilter
-) -> tuple[Figures, Waiting | None, str, list[Unreadable]]:
+) -> tuple[Figures, Undecided | None, str, list[Unreadable]]:
     unreadable: list[Unreadable] = []
-    waiting = await oldest_undecided(reading_options(settings), settings)
+    waiting = await oldest(settings, reading_options(settings))
     if store := asking.index_of(settings):
         found = await asyncio.to_thread(figures, store, wanted)
         return found, waiting, f"the index {store.name}", unreadable
@@ -119,7 +118,7 @@ def _write(path: Path, text: str) -> None:
         ) from None
 
 
-def _json(found: Figures, waiting: Waiting | None, about: About) -> dict[str, Any]:
+def _json(found: Figures, waiting: Undecided | None, about: About) -> dict[str, Any]:
     """Return all of it for a program; times and durations are nanoseconds."""
     return {
         **dataclasses.asdict(about),
@@ -130,11 +129,11 @@ def _json(found: Figures, waiting: Waiting | None, about: About) -> dict[str, An
     }
 
 
-def _age(waiting: Waiting, about: About) -> int:
-    return max(0, about.made_at - waiting.timestamp_ms * _NANOS_OF_A_MILLI)
+def _age(waiting: Undecided, about: About) -> int:
+    return max(0, about.made_at - waiting.written_at)
 
 
-def _print(found: Figures, waiting: Waiting | None, about: About) -> None:
+def _print(found: Figures, waiting: Undecided | None, about: About) -> None:
     print_line(
         f"{found.decisions:,} decisions from {show_time(about.since or found.oldest or 0)} to "
         f"{show_time(about.until)}, from {about.source}."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import dataclass, field
 from typing import Annotated, Final
 
@@ -11,25 +10,11 @@ import typer
 
 from completion_relay.audit_filter import AuditFilter
 from completion_relay.audit_now import NowhereToAskError, ask, place_of, workflow_link
-from completion_relay.audit_original import (
-    MOST_RECORDS,
-    Original,
-    Position,
-    Undecided,
-    originals,
-    undecided,
-)
-from completion_relay.audit_scan import scan
-from completion_relay.audit_tail import DECIDED_AT, Newest
+from completion_relay.audit_original import Original, Position, originals
 from completion_relay.audit_trail import Unreadable
 from completion_relay.cli.audit import asking
 from completion_relay.cli.audit.options import SinceEverOption, selection
-from completion_relay.cli.audit.reading import (
-    opened_trail,
-    print_unreadable,
-    progress_bar,
-    reading_options,
-)
+from completion_relay.cli.audit.reading import newest, print_unreadable, reading_options
 from completion_relay.cli.audit.story import print_now, print_story, print_undecided
 from completion_relay.cli.boundary import NO
 from completion_relay.cli.options import (
@@ -48,6 +33,7 @@ from completion_relay.cli.reach import (
     reaching_temporal,
 )
 from completion_relay.settings import Settings
+from completion_relay.undecided.search import MOST_LOOKED_THROUGH, Found, Wanted, look
 from completion_schemas.audit import AuditRecord, audit_to_json_dict
 from completion_schemas.dispositions import Disposition
 
@@ -63,9 +49,8 @@ class _Story:
     """The oldest decision first."""
     unreadable: list[Unreadable]
     originals: dict[Position, Original | None] = field(default_factory=dict)
-    undecided: list[Undecided] = field(default_factory=list)
-    is_all: bool = True
-    """Whether all that is undecided was looked through."""
+    waits: Found = field(default_factory=Found)
+    """Where nothing was decided: what of it is undecided."""
 
 
 def show(
@@ -104,9 +89,12 @@ def show(
         if not no_temporal:
             print_now([asyncio.run(_now(settings, record)) for record in _activities(story)])
     else:
-        print_undecided(event_id, settings, story.undecided)
-        if not story.is_all:
-            print_note(f"Of the events that are not decided, {MOST_RECORDS:,} were looked at.")
+        print_undecided(event_id, settings, list(story.waits.undecided.values()))
+        if not story.waits.is_all:
+            print_note(
+                "Not all of the events that are not decided were looked at, for there are many: "
+                f"{MOST_LOOKED_THROUGH:,} at most, and for a short time."
+            )
     print_unreadable(settings.topics.audit, story.unreadable)
     if not story.records:
         raise typer.Exit(NO)
@@ -118,15 +106,8 @@ async def _decided(settings: Settings, wanted: AuditFilter) -> _Story:
         if records:
             return _Story(records, [])
         # The index is as far as its indexer, and "there is none" must be true of the topic.
-    newest = Newest(0)
-    async with opened_trail(settings) as trail:
-        with progress_bar() as progress:
-            async with contextlib.aclosing(
-                scan(trail, wanted, fields=DECIDED_AT, progress=progress)
-            ) as found:
-                async for scanned in found:
-                    newest.add(scanned)
-    return _Story(newest.records(), newest.unreadable)
+    found = await newest(settings, wanted, 0)
+    return _Story(found.records(), found.unreadable)
 
 
 async def _story(settings: Settings, wanted: AuditFilter, *, whole: bool) -> _Story:
@@ -139,7 +120,7 @@ async def _story(settings: Settings, wanted: AuditFilter, *, whole: bool) -> _St
             options, [(record.topic, record.partition, record.offset) for record in shown]
         )
     elif whole:
-        story.undecided, story.is_all = await undecided(options, settings, wanted.event_id)
+        story.waits = await look(settings, options, Wanted(wanted.event_id))
     return story
 
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from rich.text import Text
 
-from completion_relay.audit_original import Original, Position, Undecided
+from completion_relay.audit_original import Original, Position
 from completion_relay.cli.audit.rendering import activity, disposition, latency, tries
 from completion_relay.cli.output import plural, print_fields, print_line, print_note
 from completion_relay.cli.times import show_time
 from completion_relay.settings import Settings
+from completion_relay.undecided.record import Undecided
 from completion_schemas.audit import AuditRecord
 
 Fields = list[tuple[str, str | Text]]
@@ -74,7 +75,7 @@ def print_undecided(event_id: str, settings: Settings, found: Sequence[Undecided
         print_line("parked" if waits.not_before else "waits")
         shown: Fields = [
             ("record", f"{waits.topic}/{waits.partition}/{waits.offset}"),
-            ("written", show_time(waits.timestamp_ms * 10**6)),
+            ("written", show_time(waits.written_at)),
             ("why", waits.reason),
             ("tried again", show_time(waits.not_before or 0)),
         ]

@@ -11,8 +11,8 @@ from importlib import resources
 from typing import Final
 
 from completion_relay.audit_report.figures import Figures
-from completion_relay.audit_report.undecided import Waiting
 from completion_relay.cli.times import show_duration, show_time
+from completion_relay.undecided.record import Undecided
 from completion_schemas.errors import CompletionError
 
 _TEMPLATE: Final = "page.html.j2"
@@ -37,7 +37,7 @@ class About:
     """What was asked: the topic or the database, by name."""
 
 
-def page(figures: Figures, waiting: Waiting | None, about: About) -> str:
+def page(figures: Figures, waiting: Undecided | None, about: About) -> str:
     """Return the page.
 
     Args:
@@ -77,5 +77,4 @@ def page(figures: Figures, waiting: Waiting | None, about: About) -> str:
         colours=charts.COLOURS,
         over_time=over_time,
         latencies=latencies,
-        nanos_of_a_milli=10**6,
     )

@@ -13,7 +13,7 @@ from temporalio.api.common.v1 import Payloads
 
 from completion_relay.decision import Delivery, Park
 from completion_relay.parking import parked_record
-from completion_relay.status.records import Event, event_of
+from completion_relay.undecided.record import Undecided, undecided_record
 from completion_schemas.cloudevents import encode_record
 from completion_schemas.events import ActivityReference, Completed, CompletionEvent, UnixNanos
 from completion_schemas.record import KafkaRecord
@@ -37,11 +37,11 @@ RECORD = encode_record(
 
 def read(
     record: KafkaRecord, *, topic: str = "completions", timestamp_ms: int = WRITTEN_MS
-) -> Event:
+) -> Undecided:
     read_from_kafka: ConsumerRecord[Any, Any] = ConsumerRecord(
         topic, 3, 9, timestamp_ms, 0, record.key, record.value, None, 0, 0, tuple(record.headers)
     )
-    return event_of(read_from_kafka, parked_of="completions")
+    return undecided_record(read_from_kafka, parked_of="completions")
 
 
 def parked() -> KafkaRecord:

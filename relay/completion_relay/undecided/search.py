@@ -1,0 +1,212 @@
+"""Room `undecided`: finds one event among the undecided, or what was decided of it. Touches the opened topics and the trail."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiokafka import TopicPartition
+
+from completion_relay.audit_trail import AuditEntry, AuditTrail
+from completion_relay.instruction import (
+    Instruction,
+    InstructionError,
+    is_instruction,
+    read_instruction,
+)
+from completion_relay.parking import without_ticket
+from completion_relay.settings import Settings
+from completion_relay.topic_reader import Record, TopicReader
+from completion_relay.undecided.record import Place, Undecided, ticket_of, undecided_record
+from completion_relay.undecided.spans import Span, Spans, first_undecided, opened, undecided
+from completion_schemas.audit import AuditRecord
+from completion_schemas.cloudevents import claim
+from completion_schemas.record import Headers
+
+MOST_LOOKED_THROUGH: Final = 200_000
+"""Of the undecided, where looking is bounded: each partition has an equal share."""
+_LOOK_SECONDS: Final = 15.0
+_POSITION = re.compile(r"(\d{1,10})/(\d{1,19})")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which event is meant: by its id, or by where it was first."""
+
+    event_id: str
+    place: Place | None = None
+    """Where it was first; None: it is meant by its id."""
+
+    @classmethod
+    def parse(cls, text: str) -> Wanted:
+        """Return what a person means by an id, or by PARTITION/OFFSET."""
+        found = _POSITION.fullmatch(text)
+        return cls(text) if found is None else cls("", (int(found[1]), int(found[2])))
+
+    def __str__(self) -> str:
+        return self.event_id if self.place is None else f"{self.place[0]}/{self.place[1]}"
+
+    def is_meant(self, place: Place, headers: Headers, value: bytes | None) -> bool:
+        """Whether it is this record."""
+        if self.place is not None:
+            return place == self.place
+        for name, raw in headers:
+            if name == "ce_id":
+                return raw == self.event_id.encode("utf-8", "replace")
+        # Structured mode has its id in the value alone.
+        return claim(headers, value).event_id == self.event_id
+
+
+@dataclass(slots=True)
+class Found:
+    """What is known of the event that is meant."""
+
+    undecided: dict[Place, Undecided] = field(default_factory=dict)
+    """By where it was first: the same id may have been sent several times."""
+    told: dict[Place, Instruction] = field(default_factory=dict)
+    """What operators have said already, of any event."""
+    decided: tuple[AuditRecord, ...] = ()
+    """Only looked for where nothing is undecided."""
+    is_all: bool = True
+    """Whether all that is undecided was looked through."""
+
+
+async def find(settings: Settings, options: Mapping[str, Any], wanted: Wanted) -> Found:
+    """Return what is known of an event.
+
+    Args:
+        settings: Group and topics.
+        options: What aiokafka takes to connect.
+        wanted: Which event is meant.
+
+    Raises:
+        TopicError: a topic is not there.
+        KafkaError: Kafka cannot be reached, or refuses.
+    """
+    found, events = Found(), settings.topics.completions
+    async with opened(settings, options) as (reader, spans):
+        await _search(reader, _narrowed(spans, wanted, events), wanted, events, found)
+        event_id = await _id_of(reader, events, wanted)
+    if found.undecided:
+        return found
+    async with (
+        AuditTrail.open(options, settings.topics.audit) as trail,
+        contextlib.aclosing(trail.read(event_id=event_id)) as entries,
+    ):
+        # One that shows no id is looked for among all there are: none but its own is kept.
+        found.decided = tuple(
+            [
+                entry.record
+                async for entry in entries
+                if isinstance(entry, AuditEntry)
+                and (
+                    wanted.place is None
+                    or (entry.record.topic, entry.record.partition, entry.record.offset)
+                    == (events, *wanted.place)
+                )
+            ]
+        )
+    return found
+
+
+async def look(settings: Settings, options: Mapping[str, Any], wanted: Wanted) -> Found:
+    """Look for an event among the undecided, for so long and no longer.
+
+    Args:
+        settings: Group and topics.
+        options: What aiokafka takes to connect.
+        wanted: Which event is meant.
+
+    Raises:
+        TopicError: a topic is not there.
+        KafkaError: Kafka cannot be reached, or refuses.
+    """
+    found, events = Found(), settings.topics.completions
+    try:
+        async with (
+            asyncio.timeout(_LOOK_SECONDS),
+            opened(settings, options) as (reader, spans),
+        ):
+            share = MOST_LOOKED_THROUGH // len(spans)
+            bounded = {
+                at: Span(span.start, min(span.end, span.start + share), span.settled)
+                for at, span in spans.items()
+            }
+            found.is_all = all(bounded[at].end == span.end for at, span in spans.items())
+            await _search(reader, bounded, wanted, events, found)
+    except TimeoutError:
+        found.is_all = False
+    return found
+
+
+async def oldest(settings: Settings, options: Mapping[str, Any]) -> Undecided | None:
+    """Return the undecided record that was written first; None: all is decided.
+
+    A commit that is a second old is the relay's habit (`relay.commit_interval`), so a busy
+    relay always has something of that age.
+
+    Raises:
+        TopicError: a topic is not there.
+        KafkaError: Kafka cannot be reached, or refuses.
+    """
+    async with (
+        opened(settings, options) as (reader, spans),
+        contextlib.aclosing(first_undecided(reader, spans)) as records,
+    ):
+        found = [
+            undecided_record(record, parked_of=settings.topics.completions)
+            async for record in records
+        ]
+    return min(found, key=lambda record: record.written_at, default=None)
+
+
+def _narrowed(spans: Spans, wanted: Wanted, events: str) -> Spans:
+    """Return where the event can be: one that is meant by its place is one record, or parked."""
+    if wanted.place is None:
+        return spans
+    number, offset = wanted.place
+    return {
+        at: Span(offset, offset + 1, span.settled) if at.topic == events else span
+        for at, span in spans.items()
+        if at.topic != events or (at.partition == number and span.start <= offset < span.end)
+    }
+
+
+async def _search(
+    reader: TopicReader, spans: Spans, wanted: Wanted, events: str, found: Found
+) -> None:
+    async with contextlib.aclosing(undecided(reader, spans)) as records:
+        async for record in records:
+            if record.topic != events and _is_told(record, events, found):
+                continue
+            ticket = ticket_of(record, parked_of=events)
+            place = (ticket or record).partition, (ticket or record).offset
+            # A parked copy says more than the record that it is of, which may be here for a moment still.
+            is_known = place in found.undecided and ticket is None
+            if not is_known and wanted.is_meant(
+                place, without_ticket(record.headers), record.value
+            ):
+                found.undecided[place] = undecided_record(record, parked_of=events)
+
+
+def _is_told(record: Record, events: str, found: Found) -> bool:
+    """Whether it is an instruction, which is noted."""
+    if not is_instruction(record.value, record.headers):
+        return False
+    with contextlib.suppress(InstructionError):
+        said = read_instruction(record.headers, of=events, number=record.partition)
+        found.told[(record.partition, said.offset)] = said
+    return True
+
+
+async def _id_of(reader: TopicReader, events: str, wanted: Wanted) -> str:
+    """Return the event's id; empty where it is meant by its place, and is not there to be read any more."""
+    if wanted.place is None:
+        return wanted.event_id
+    number, offset = wanted.place
+    record = await reader.record_at(TopicPartition(events, number), offset)
+    return "" if record is None else claim(record.headers, record.value).event_id

@@ -1,0 +1,97 @@
+"""Room `undecided`: where the undecided records are. Touches the opened topics, and the group's offsets."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+
+from completion_relay.assigned import start_of
+from completion_relay.settings import Settings
+from completion_relay.topic_admin import TopicAdmin
+from completion_relay.topic_reader import Record, TopicReader
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Offsets of a partition among which are the undecided ones."""
+
+    start: int
+    end: int
+    settled: tuple[range, ...] = ()
+    """Those that are decided although the group has not committed them."""
+
+    def is_settled(self, offset: int) -> bool:
+        """Whether this one is decided."""
+        return any(offset in run for run in self.settled)
+
+
+Spans = Mapping[TopicPartition, Span]
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    settings: Settings, options: Mapping[str, Any]
+) -> AsyncIterator[tuple[TopicReader, Spans]]:
+    """Open the events' topic and the parked one, and say where the undecided records are now.
+
+    Args:
+        settings: Group and topics.
+        options: What `connections.kafka_options` returns.
+
+    Raises:
+        TopicError: a topic is not there.
+        KafkaError: Kafka cannot be reached, or refuses.
+    """
+    topics = settings.topics
+    # The offsets first: what is decided meanwhile is told as undecided, and not the other way round.
+    async with TopicAdmin.connected(options) as admin:
+        committed = await committed_by(admin, settings.kafka.group_id)
+    async with TopicReader.open(options, topics.completions, topics.parked) as reader:
+        begin, end = await reader.beginning(), await reader.end()
+        spans = {}
+        for at in reader.partitions:
+            start = start_of(committed.get(at), beginning=begin[at], end=end[at])
+            spans[at] = Span(start.offset, end[at], tuple(start.settled_ahead))
+        yield reader, spans
+
+
+async def committed_by(admin: TopicAdmin, group: str) -> dict[TopicPartition, OffsetAndMetadata]:
+    """Return what a group has committed, where it has."""
+    offsets = await admin.client.list_consumer_group_offsets(group)
+    return {at: entry for at, entry in offsets.items() if entry.offset >= 0}
+
+
+async def undecided(reader: TopicReader, spans: Spans) -> AsyncGenerator[Record, None]:
+    """Yield the undecided records of the spans, each partition's in their order.
+
+    Raises:
+        KafkaError: Kafka cannot be reached any more, or refuses.
+    """
+    begin = {at: span.start for at, span in spans.items()}
+    end = {at: span.end for at, span in spans.items()}
+    async with contextlib.aclosing(reader.batches(begin, end)) as batches:
+        async for at, records in batches:
+            for record in records:
+                if not spans[at].is_settled(record.offset):
+                    yield record
+
+
+async def first_undecided(reader: TopicReader, spans: Spans) -> AsyncGenerator[Record, None]:
+    """Yield the first undecided record of each span that has one; nothing else of it is read.
+
+    Raises:
+        KafkaError: Kafka cannot be reached any more, or refuses.
+    """
+    begin = {at: span.start for at, span in spans.items()}
+    end = {at: span.end for at, span in spans.items()}
+    async with contextlib.aclosing(reader.batches(begin, end)) as batches:
+        async for at, records in batches:
+            for record in records:
+                if not spans[at].is_settled(record.offset):
+                    end[at] = record.offset
+                    yield record
+                    break

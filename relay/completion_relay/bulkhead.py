@@ -92,6 +92,8 @@ class Bulkhead:
         self._clock = clock
         self._queue: OrderedDict[Ticket, None] = OrderedDict()
         self._streak = Streak()
+        self._ways_given = 0
+        self._next_way = float("-inf")
         self._is_slow = False
         self._on_trial_since: float | None = None
         self._failed_trials = 0
@@ -169,6 +171,8 @@ class Bulkhead:
         if self._limit.calls != calls:
             self._note_limit()
         self._streak.answered()
+        self._ways_given = 0
+        self._next_way = float("-inf")
         if self._on_trial_since is not None and started >= self._on_trial_since:
             self._end_trial()
         if self._was_sick:
@@ -199,6 +203,19 @@ class Bulkhead:
         self.halted = detail
         self._put_on_trial(started)
         self._note_health()
+
+    def gives_way(self) -> bool:
+        """Whether one event is to give its place to another, which may get through where it did not.
+
+        Only where several events fail and none gets through, and ever more seldom: a namespace that
+        can be described and takes no completions must not drain the topic.
+        """
+        now = self._clock.monotonic()
+        if not self._streak.is_long or self._on_trial_since is not None or now < self._next_way:
+            return False
+        self._ways_given += 1
+        self._next_way = now + self._wait_after(self._ways_given)
+        return True
 
     def start_small(self) -> None:
         """Begin anew with few calls: the cluster is away, and all will come back at once."""

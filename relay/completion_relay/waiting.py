@@ -268,7 +268,9 @@ class Waiting:
             self._place.crowded.is_set() and trouble >= _GRACE
         )
         is_in_doubt = self._gate.is_closed and not self._gate.is_away
-        if not is_due or is_in_doubt or not self.means.bulkheads.neighbours.anybody_is_well:
+        if not is_due or is_in_doubt:
+            return None
+        if not (self.means.bulkheads.neighbours.anybody_is_well or self._gives_way()):
             return None
         return Park(
             reason=reason,
@@ -276,6 +278,16 @@ class Waiting:
             first_failed_at=self.first_failed_at,
             status=self.status,
         )
+
+    def _gives_way(self) -> bool:
+        """Whether to let another event try, although nobody is known to be well.
+
+        Else a few events that can never be applied, with the window full behind them, would be
+        the only ones that call: their failures alone would say that the namespace is sick, and
+        no success could ever say otherwise.
+        """
+        is_crowded = self._place is not None and self._place.crowded.is_set()
+        return is_crowded and not self._gate.is_closed and self.bulkhead.gives_way()
 
     def _until_giving_in(self) -> float | None:
         if self._place is None:

@@ -236,6 +236,7 @@ class Script:
         blob_limit: int = 2 * 1024 * 1024,
         clock: VirtualClock | ManualClock | None = None,
         neighbours: Neighbours | None = None,
+        served: Iterable[str] = ("orders", "billing"),
     ) -> None:
         """Write the script.
 
@@ -246,6 +247,7 @@ class Script:
             blob_limit: Largest result, bytes.
             clock: None: a virtual one, where no wait takes any time.
             neighbours: Those of another script, whose cluster is then another one of the same relay.
+            served: The namespaces; all but the one that is called are well.
         """
         self.journal: list[str] = []
         """What happened, in its order."""
@@ -268,7 +270,7 @@ class Script:
             triage=self.looks,
             gate=gate,
             bulkheads=Bulkheads(
-                ("orders", "billing"),
+                served,
                 gate=gate,
                 maximum=256,
                 rates={},

@@ -12,6 +12,7 @@ from tests.unit.relay.ways import (
     BY_IDS,
     DENIED,
     NOT_FOUND,
+    PLENTY,
     STARTED,
     THROTTLED,
     UNAVAILABLE,
@@ -377,3 +378,37 @@ async def test_by_ids_a_halted_namespace_is_looked_into_by_one_event_at_a_time()
         for number in range(5):
             assert (await there.decided(number)).disposition is Disposition.APPLIED
         assert looks == [0, 1, 2]
+
+
+async def test_a_window_full_of_events_that_fail_gives_one_place_away_although_nobody_is_well() -> (
+    None
+):
+    """Poison alone calls then, and no success could ever say that it is not the namespace."""
+    async with ways(repeat(UNAVAILABLE), probes=repeat(OK), served=["orders"]) as there:
+        for number in range(3):
+            await there.waits(number, Former(tries=20))
+        there.clock.advance(2.0)
+        there.place.crowded.set()
+        done, waiting = await asyncio.wait(
+            there.tasks, timeout=PLENTY, return_when=asyncio.FIRST_COMPLETED
+        )
+        assert [isinstance(task.result(), Park) for task in done] == [True]
+        # Who got its place gets through: now everybody knows.
+        there.let_all_come_through()
+        assert (await asyncio.wait_for(there.go(3), PLENTY)).disposition is Disposition.APPLIED
+        await asyncio.wait(waiting, timeout=PLENTY)
+        assert {type(await task) for task in waiting} == {Park}
+
+
+async def test_what_takes_no_completions_at_all_gives_places_away_ever_more_seldom() -> None:
+    """A database that reads and cannot write must not drain the topic."""
+    async with ways(repeat(UNAVAILABLE), probes=repeat(OK), served=["orders"]) as there:
+        for number in range(40):
+            await there.waits(number, Former(tries=20))
+        there.place.crowded.set()
+        while there.clock.monotonic() < 600.0:
+            there.clock.advance(min(there.clock.pending) - there.clock.monotonic())
+            await _a_timer_or(there)
+        parked = sum(task.done() for task in there.tasks)
+        assert 5 <= parked <= 40
+        assert parked < 600.0 / (PATIENCE.retry_maximum / 2)

@@ -61,9 +61,12 @@ class Ways:
         *,
         findings: Iterable[Finding | Answer] = (),
         probes: Iterable[Answer] = (),
+        served: Iterable[str] = ("orders", "billing"),
     ) -> None:
         self.clock = ManualClock()
-        self.script = Script(answers, findings=findings, namespaces=probes, clock=self.clock)
+        self.script = Script(
+            answers, findings=findings, namespaces=probes, clock=self.clock, served=served
+        )
         self.place = Place()
         self.tasks: list[asyncio.Task[Decision | Park]] = []
 
@@ -125,8 +128,9 @@ async def ways(
     *,
     findings: Iterable[Finding | Answer] = (),
     probes: Iterable[Answer] = (),
+    served: Iterable[str] = ("orders", "billing"),
 ) -> AsyncIterator[Ways]:
-    there = Ways(answers, findings=findings, probes=probes)
+    there = Ways(answers, findings=findings, probes=probes, served=served)
     try:
         yield there
     finally:

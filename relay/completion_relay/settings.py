@@ -23,6 +23,10 @@ from completion_relay.setting_types import (
     WebAddress,
 )
 
+CLOSING_SECONDS = 30.0
+"""What giving partitions up takes at most once their events are drained, where Kafka does not answer:
+the journals' last writing, and the end of their producers (`journal.py`, `producing.py`)."""
+
 
 class KafkaSettings(Section):
     """How to reach Kafka."""
@@ -53,8 +57,8 @@ class KafkaSettings(Section):
     """Kafka's `session.timeout.ms`, milliseconds: a replica that is silent for so long is replaced."""
     rebalance_timeout_ms: int = Field(default=60_000, ge=5_000)
     """How long the group waits for a replica to drain, milliseconds (aiokafka's
-    `rebalance_timeout_ms`, whose own default is only the session timeout). Must exceed
-    `relay.drain_timeout`."""
+    `rebalance_timeout_ms`, whose own default is only the session timeout). `relay.drain_timeout` must
+    fit into it, and 30 s more for a Kafka that takes its time with what is decided."""
 
     empty_fetch_pause_ms: int = Field(default=0, ge=0, le=1_000)
     """Least time that a fetch without records takes, milliseconds; 0 leaves it to the broker, whose
@@ -292,10 +296,12 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _drain_fits_the_rebalance(self) -> Settings:
-        if self.relay.drain_timeout * 1_000 >= self.kafka.rebalance_timeout_ms:
+        drained = self.relay.drain_timeout + CLOSING_SECONDS
+        if drained * 1_000 > self.kafka.rebalance_timeout_ms:
             raise ValueError(
-                f"relay.drain_timeout ({self.relay.drain_timeout} s) must be shorter than "
-                f"kafka.rebalance_timeout_ms ({self.kafka.rebalance_timeout_ms} ms), or the group "
-                "moves on before the events under way are decided"
+                f"relay.drain_timeout ({self.relay.drain_timeout:g} s) and {CLOSING_SECONDS:g} s for "
+                "writing what is decided must fit into kafka.rebalance_timeout_ms "
+                f"({self.kafka.rebalance_timeout_ms} ms), or the group moves on before the events "
+                f"under way are decided: give {drained * 1_000:.0f} ms, or a shorter drain_timeout"
             )
         return self

@@ -36,6 +36,7 @@ from tests.support import LARGER_TOPIC_BYTES, Topics, consume_all, create_topics
 
 import completion_relay.journal
 import completion_relay.membership
+import completion_relay.settings
 from completion_relay.clock import SystemClock
 from completion_relay.consumer import Consumer
 from completion_relay.entry import Entry
@@ -330,6 +331,8 @@ async def test_a_poll_that_never_returns_is_given_up(
             return await super().getmany(**how)  # type: ignore[no-any-return]
 
     monkeypatch.setattr(completion_relay.membership, "AIOKafkaConsumer", Hanging)
+    # A poll has as long as a rebalance, and this test does not wait for more than it must.
+    monkeypatch.setattr(completion_relay.settings, "CLOSING_SECONDS", 0.0)
     settings = scene.settings(
         kafka={"session_timeout_ms": 6_000, "rebalance_timeout_ms": 5_000},
         relay={"drain_timeout": 1.0},

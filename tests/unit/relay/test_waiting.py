@@ -395,7 +395,8 @@ async def test_a_window_full_of_events_that_fail_gives_one_place_away_although_n
         assert [isinstance(task.result(), Park) for task in done] == [True]
         # Who got its place gets through: now everybody knows.
         there.let_all_come_through()
-        assert (await asyncio.wait_for(there.go(3), PLENTY)).disposition is Disposition.APPLIED
+        there.go(3)
+        assert (await there.decided(3)).disposition is Disposition.APPLIED
         await asyncio.wait(waiting, timeout=PLENTY)
         assert {type(await task) for task in waiting} == {Park}
 

@@ -9,7 +9,7 @@ the journal's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -38,6 +38,8 @@ _BUSY_SECONDS = 0.005
 _POLL_AT_LEAST_SECONDS = 0.5
 """A member that does not poll is thrown out, and never learns that it was (facts C)."""
 _REJOIN_SECONDS = 1.0
+_RETAKE_SECONDS = 5.0
+"""Between two looks whether a partition that no broker led has a leader."""
 
 
 class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -104,6 +106,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._over: asyncio.Future[None]
         """Raises when the membership has to end: a partition was lost, or could not be taken."""
         self._giving_up: asyncio.Task[bool] | None = None
+        self._retaking: asyncio.Task[None] | None = None
         self._is_taking = False
         self._polled_at = 0.0
         self._epoch = 0
@@ -173,7 +176,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._epoch += 1
         over, self._is_taking = self._over, True
         try:
-            taken = await self._takeover.take(self._consumer, assigned, epoch=self._epoch)
+            taken, left = await self._takeover.take(self._consumer, assigned, epoch=self._epoch)
         except Exception as error:  # noqa: BLE001 - swallowed, it would leave a member that does nothing
             if not over.done():
                 over.set_exception(error)
@@ -185,9 +188,29 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             await close_journals(held.journal for held in taken.values())
             return
         self._assigned = taken
+        if left:
+            self._retaking = asyncio.create_task(self._retake(left))
         self._observer.well("group")
-        numbers = sorted(tp.partition for tp in assigned if tp.topic == self._topics.completions)
-        self._observer.stage("assigned", partitions=numbers)
+        self._observer.stage(
+            "assigned", partitions=self._numbers(taken), without_leader=self._numbers(left)
+        )
+
+    def _numbers(self, partitions: Iterable[TopicPartition]) -> list[int]:
+        return sorted(tp.partition for tp in partitions if tp.topic == self._topics.completions)
+
+    async def _retake(self, left: set[TopicPartition]) -> None:
+        """Take what no broker led as soon as one does; ended by the next rebalance."""
+        try:
+            while left:
+                await self._clock.sleep(_RETAKE_SECONDS)
+                waits = await self._takeover.without_leader(left)
+                if led := left - waits:
+                    taken, again = await self._takeover.take(self._consumer, led, epoch=self._epoch)
+                    left = waits | again
+                    self._assigned = {**self._assigned, **taken}
+                    self._observer.stage("assigned", partitions=self._numbers(self._assigned))
+        except Exception as error:  # noqa: BLE001 - nobody else would hear of it
+            self._end(error)
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Decide what is under way as far as time allows, commit, and give up the rest."""
@@ -199,6 +222,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         """Decide what is under way as far as time allows, and write it; False if some is left."""
         if self._giving_up is None or self._giving_up.done():
             assigned, self._assigned = self._assigned, {}
+            if self._retaking is not None:
+                self._retaking.cancel()
             self._intake.forget()
             self._giving_up = asyncio.create_task(self._give_back(assigned))
         # A stop during a rebalance waits for the same one; and neither of them cuts it short:
@@ -209,6 +234,10 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         for held in assigned.values():
             held.place.closing.set()
         drained = await self._intake.lanes.drain(self._relay.drain_timeout)
+        if self._retaking is not None:
+            # It must not take a partition from whoever has it next.
+            await asyncio.wait({self._retaking})
+            self._retaking = None
         await close_journals(held.journal for held in assigned.values())
         return drained
 

@@ -2,32 +2,38 @@
 
 In this order, for each: take it from whoever had it (the journal's producer),
 read how far he had come, set the position there. And, before anything of it is
-decided, find out what of it is parked, and what operators have said of it.
+decided, find out what of it is parked, and what operators have said of it. A
+partition that no broker leads is left for later: the others do not wait for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaTimeoutError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from completion_relay.assigned import Assigned, Start, start_of
 from completion_relay.clock import Clock
 from completion_relay.journal import Journal, LostPartitionError, close_journals
+from completion_relay.kafka_probe import KafkaProbe
 from completion_relay.ledger import PartitionLedger
 from completion_relay.membership import FETCH_BYTES, end_member
 from completion_relay.observe import Observer
 from completion_relay.parking import Order, ParkedRecordError, read_ticket
 from completion_relay.place import Place
 from completion_relay.settings import KafkaSettings, RelaySettings, TopicSettings
+from completion_relay.silence import End, NoAnswer
 from completion_relay.told import Instructions
 
 _POLL_MS = 200
+_ANSWER_SECONDS = 10.0
+_ASK_AGAIN_SECONDS = 0.5
 _SILENCE_SECONDS = 30.0
 """Without a step forward in what is parked; aiokafka only brings nothing when Kafka is away."""
 
@@ -105,8 +111,12 @@ class Takeover:
 
     async def take(
         self, consumer: AIOKafkaConsumer, partitions: set[TopicPartition], *, epoch: int
-    ) -> dict[TopicPartition, Assigned]:
+    ) -> tuple[dict[TopicPartition, Assigned], set[TopicPartition]]:
         """Take the partitions and set the consumer's positions.
+
+        Returns:
+            What is taken, and what is left for later, paused: no broker tells where it ends, or
+            where the one of the same number on the other topic does.
 
         Raises:
             KafkaError: Kafka does not let us; what was taken is given back.
@@ -114,19 +124,41 @@ class Takeover:
         """
         journals = {tp: self._journal(consumer, tp) for tp in partitions}
         try:
-            starts, ends = await self._starts(consumer, journals)
+            committed = await _opened(journals)
+            # Not before: until then whoever had them may have written, and parked, some more.
+            ends, begins = await self._bounds(partitions)
+            left = _left(partitions, ends, begins)
+            starts = {
+                tp: start_of(offset, beginning=begins[tp], end=ends[tp])
+                for tp, offset in committed.items()
+                if tp not in left
+            }
             shared = await self._parked(starts, ends)
+            await close_journals(journals[tp] for tp in left)
         except BaseException:
             await close_journals(journals.values())
             raise
+        for partition in left:
+            # Else aiokafka looks for a position by itself, and fetches from there.
+            consumer.seek(partition, 0)
+            consumer.pause(partition)
         for partition, start in starts.items():
             if start.problem is not None:
                 self._observer.jumped(partition.topic, partition.partition, start.problem)
             consumer.seek(partition, start.offset)
-        return {
+        taken = {
             partition: self._assigned(partition, start, journals[partition], shared, epoch)
             for partition, start in starts.items()
         }
+        return taken, left
+
+    async def without_leader(self, partitions: set[TopicPartition]) -> set[TopicPartition]:
+        """Return those of the partitions that cannot be taken now; nobody's producer is touched.
+
+        Raises:
+            KafkaTimeoutError: no broker answers at all.
+        """
+        return _left(partitions, *await self._bounds(partitions))
 
     def _assigned(
         self,
@@ -168,25 +200,36 @@ class Takeover:
             observer=self._watch,
         )
 
-    async def _starts(
-        self, consumer: AIOKafkaConsumer, journals: Mapping[TopicPartition, Journal]
-    ) -> tuple[dict[TopicPartition, Start], dict[TopicPartition, int]]:
-        partitions = list(journals)
+    async def _bounds(
+        self, partitions: Collection[TopicPartition]
+    ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
+        """Return where the partitions end and begin, of those of which a broker tells.
+
+        Not by aiokafka's own questions: where one partition has no leader these tell of none, and
+        ask again until their time is over (facts C).
+
+        Raises:
+            KafkaTimeoutError: no broker answers at all.
+        """
         if not partitions:
             return {}, {}
-        opened = await asyncio.gather(
-            *(journal.open() for journal in journals.values()), return_exceptions=True
-        )
-        # All of them first: one that went on opening after the others failed would
-        # take its partition from whoever has it by then.
-        committed = [_unless_failed(outcome) for outcome in opened]
-        beginnings = await consumer.beginning_offsets(partitions)
-        ends = await consumer.end_offsets(partitions)
-        starts = {
-            partition: start_of(offset, beginning=beginnings[partition], end=ends[partition])
-            for partition, offset in zip(partitions, committed, strict=True)
-        }
-        return starts, ends
+        probe = KafkaProbe(self._options)
+        give_up = self._clock.monotonic() + _ANSWER_SECONDS
+        try:
+            while True:
+                if await probe.topics(within=_ANSWER_SECONDS) is None:
+                    raise KafkaTimeoutError("no broker tells which topics there are")
+                ends = await probe.ends(partitions, within=_ANSWER_SECONDS)
+                begins = await probe.beginnings(partitions, within=_ANSWER_SECONDS)
+                # A leader that has just changed is no leader for a moment, and told as an error.
+                is_clear = not any(
+                    isinstance(at, NoAnswer) for at in (*ends.values(), *begins.values())
+                )
+                if is_clear or self._clock.monotonic() > give_up:
+                    return _known(ends), _known(begins)
+                await self._clock.sleep(_ASK_AGAIN_SECONDS)
+        finally:
+            await probe.stop()
 
     async def _parked(
         self, starts: dict[TopicPartition, Start], ends: dict[TopicPartition, int]
@@ -248,6 +291,34 @@ def _writing_for(partition: TopicPartition) -> str:
 
 def _held_of(partition: TopicPartition) -> str:
     return f"records of {partition.topic}/{partition.partition}"
+
+
+async def _opened(
+    journals: Mapping[TopicPartition, Journal],
+) -> dict[TopicPartition, OffsetAndMetadata | None]:
+    """Take the partitions from whoever had them; return what is committed."""
+    outcomes = await asyncio.gather(
+        *(journal.open() for journal in journals.values()), return_exceptions=True
+    )
+    # All of them first: one that went on opening after the others failed would
+    # take its partition from whoever has it by then.
+    return {
+        partition: _unless_failed(outcome)
+        for partition, outcome in zip(journals, outcomes, strict=True)
+    }
+
+
+def _left(
+    partitions: set[TopicPartition],
+    ends: Mapping[TopicPartition, int],
+    begins: Mapping[TopicPartition, int],
+) -> set[TopicPartition]:
+    unknown = {tp.partition for tp in partitions if tp not in ends or tp not in begins}
+    return {tp for tp in partitions if tp.partition in unknown}
+
+
+def _known(ends: Mapping[TopicPartition, End]) -> dict[TopicPartition, int]:
+    return {partition: end for partition, end in ends.items() if isinstance(end, int)}
 
 
 def _unless_failed(outcome: OffsetAndMetadata | BaseException | None) -> OffsetAndMetadata | None:

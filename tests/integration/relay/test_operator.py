@@ -9,8 +9,8 @@ from typing import Any
 
 from aiokafka.structs import RecordMetadata
 from tests.integration.relay.process import run, topic_settings
-from tests.integration.relay.test_parking import Missing, unready_relay
-from tests.integration.relay.waiting import Scene, completed, event, relay
+from tests.integration.relay.test_parking import Missing
+from tests.integration.relay.waiting import Scene, completed, event, relay, unready_relay
 from tests.support import committed_offsets, consume_all, eventually, produce
 
 from completion_relay.cli.instruct import instruct

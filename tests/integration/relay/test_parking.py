@@ -24,11 +24,10 @@ from temporalio.service import RPCError
 from tests.integration.relay.caller import Caller, Wait
 from tests.integration.relay.process import get
 from tests.integration.relay.test_promises import limit_topic
-from tests.integration.relay.waiting import Scene, completed, event, relay
+from tests.integration.relay.waiting import Scene, completed, event, relay, unready_relay
 from tests.support import committed_offsets, consume_all, eventually, produce
 
 from completion_relay.embedded.process import free_port
-from completion_relay.service import Relay
 from completion_relay.settings import HttpSettings, Settings
 from completion_relay.takeover import Takeover
 from completion_schemas.audit import AuditRecord
@@ -158,18 +157,6 @@ def missing(scene: Scene) -> Missing:
 
 
 @contextlib.asynccontextmanager
-async def unready_relay(settings: Settings) -> AsyncIterator[None]:
-    """Run a relay that is not ready while a namespace is missing; drain it."""
-    stop = asyncio.Event()
-    running = asyncio.create_task(Relay(settings).run(stop, on_ready=lambda _: None))
-    try:
-        yield
-    finally:
-        stop.set()
-        await running
-
-
-@contextlib.asynccontextmanager
 async def callers(
     missing: Missing, ids: Sequence[str]
 ) -> AsyncIterator[list[WorkflowHandle[Any, Any]]]:
@@ -224,9 +211,9 @@ async def test_what_one_relay_parked_another_takes_up_in_order_and_once(
     original = Takeover.take
 
     async def spy(self: Takeover, *arguments: Any, **options: Any) -> Any:
-        taken = await original(self, *arguments, **options)
+        taken, left = await original(self, *arguments, **options)
         known.append(len(taken[TopicPartition(scene.topics.completions, PARTITION)].order))
-        return taken
+        return taken, left
 
     monkeypatch.setattr(Takeover, "take", spy)
     scene = missing.scene

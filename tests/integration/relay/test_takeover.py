@@ -9,11 +9,15 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
-from tests.integration.relay.waiting import Scene, completed, event, relay
+from tests.integration.relay.test_promises import emit_to
+from tests.integration.relay.waiting import Scene, completed, event, relay, unready_relay
 
+import completion_relay.consumer
 import completion_relay.takeover
 from completion_relay.journal import Journal
+from completion_relay.kafka_probe import KafkaProbe
 from completion_relay.service import Relay
+from completion_relay.silence import End, NoLeader
 from completion_relay.takeover import Takeover
 from completion_schemas.dispositions import Disposition
 
@@ -101,6 +105,69 @@ async def test_a_takeover_that_fails_for_one_partition_waits_for_the_others_and_
     in_a_takeover = 8  # four partitions of two topics
     assert open_when_failed[0] == in_a_takeover - 1
     assert len(journals) == 2 * in_a_takeover
+    assert still_open(journals) == []
+
+
+@pytest.fixture
+def leaderless(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """The numbers of the events' partitions that no broker leads, and looks that come soon."""
+    numbers: set[int] = set()
+    original = KafkaProbe.ends
+
+    async def ends(self: KafkaProbe, partitions: Any, **how: Any) -> dict[TopicPartition, End]:
+        found = await original(self, partitions, **how)
+        return {
+            at: NoLeader() if at.partition in numbers and "." not in at.topic else end
+            for at, end in found.items()
+        }
+
+    monkeypatch.setattr(KafkaProbe, "ends", ends)
+    monkeypatch.setattr(completion_relay.consumer, "_RETAKE_SECONDS", 0.1)
+    return numbers
+
+
+async def emit_and_wait(scene: Scene, partition: int) -> None:
+    _, reference = await scene.waiting()
+    at = await emit_to(scene, partition, event(reference, completed()))
+    assert (await scene.decided(at)).disposition is Disposition.APPLIED
+
+
+async def test_what_no_broker_leads_is_left_for_later_and_the_others_are_taken(
+    scene: Scene, leaderless: set[int], journals: list[Journal]
+) -> None:
+    """Both of that number: what is parked of it is not known, or where to read on."""
+    leaderless.add(0)
+    async with unready_relay(scene.settings()):
+        await emit_and_wait(scene, 1)
+        held = {journal._partition for journal in still_open(journals)}
+        assert {at.partition for at in held} == {1, 2, 3}
+        leaderless.clear()
+        await emit_and_wait(scene, 0)
+        await emit_and_wait(scene, 1)
+    assert still_open(journals) == []
+
+
+async def test_a_stop_while_a_partition_is_taken_later_leaves_no_producer_behind(
+    scene: Scene, leaderless: set[int], journals: list[Journal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """White-box. Nor may it take the partition from whoever has it by then."""
+    leaderless.add(0)
+    original, again = Takeover._parked, asyncio.Event()
+
+    async def parked(self: Takeover, starts: Any, ends: Any) -> Any:
+        if len(starts) == 2:  # what was left, and its producers have begun
+            again.set()
+            await asyncio.Event().wait()
+        leaderless.clear()
+        return await original(self, starts, ends)
+
+    monkeypatch.setattr(Takeover, "_parked", parked)
+    stop = asyncio.Event()
+    running = asyncio.create_task(Relay(scene.settings()).run(stop, on_ready=lambda _: None))
+    async with asyncio.timeout(30):
+        await again.wait()
+        stop.set()
+        await running
     assert still_open(journals) == []
 
 

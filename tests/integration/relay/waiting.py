@@ -185,6 +185,18 @@ async def relay(settings: Settings) -> AsyncIterator[str]:
         await running
 
 
+@contextlib.asynccontextmanager
+async def unready_relay(settings: Settings) -> AsyncIterator[None]:
+    """Run a relay that is not ready, as while a namespace is missing; drain it."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(Relay(settings).run(stop, on_ready=lambda _: None))
+    try:
+        yield
+    finally:
+        stop.set()
+        await running
+
+
 def payloads(*values: bytes) -> Payloads:
     """Return payloads as the default data converter writes JSON."""
     return Payloads(

@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from completion_relay.fetch_pause import pause_after_empty_fetches
+from completion_relay.odd_headers import read_odd_headers
 from completion_relay.settings import KafkaSettings
 from completion_relay.silence import Reading
 
@@ -40,6 +41,7 @@ def new_member(
         kafka: Group and time-outs.
         introduction: What the member says of itself in the group, as its user data.
     """
+    read_odd_headers()
     consumer = AIOKafkaConsumer(
         **options,
         group_id=kafka.group_id,

@@ -25,6 +25,7 @@ from completion_relay.kafka_probe import KafkaProbe
 from completion_relay.ledger import PartitionLedger
 from completion_relay.membership import FETCH_BYTES, end_member
 from completion_relay.observe import Observer
+from completion_relay.odd_headers import read_odd_headers
 from completion_relay.parking import Order, ParkedRecordError, read_ticket
 from completion_relay.place import Place
 from completion_relay.settings import KafkaSettings, RelaySettings, TopicSettings
@@ -243,6 +244,7 @@ class Takeover:
         }
         if not unread:
             return shared
+        read_odd_headers()
         reader = AIOKafkaConsumer(
             **self._options,
             isolation_level="read_committed",

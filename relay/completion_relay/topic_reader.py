@@ -17,6 +17,7 @@ from aiokafka.structs import ConsumerRecord
 
 from completion_relay.fetch_pause import pause_after_empty_fetches
 from completion_relay.membership import check_member, end_member
+from completion_relay.odd_headers import read_odd_headers
 from completion_relay.topic_admin import TopicAdmin
 
 Offsets = Mapping[TopicPartition, int]
@@ -76,6 +77,7 @@ class TopicReader:
                 ]
             )
         least, most = _PARTITION_FETCH_BYTES
+        read_odd_headers()
         consumer = AIOKafkaConsumer(
             **options,
             group_id=None,

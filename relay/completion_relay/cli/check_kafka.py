@@ -27,6 +27,7 @@ from completion_relay.cli.reach import (
     reaching_kafka,
 )
 from completion_relay.connections import kafka_options
+from completion_relay.odd_headers import read_odd_headers
 from completion_relay.settings import Settings
 from completion_relay.topic_admin import TopicAdmin
 from completion_relay.topics import (
@@ -203,6 +204,7 @@ async def _group(settings: Settings, admin: TopicAdmin) -> Finding:
 
 async def _read(settings: Settings, options: Mapping[str, Any]) -> Finding:
     names = (settings.topics.completions, settings.topics.parked)
+    read_odd_headers()
     consumer = AIOKafkaConsumer(
         **options,
         group_id=None,

@@ -14,6 +14,7 @@ from completion_relay.cli.reach import REQUEST_TIMEOUT_MS
 from completion_relay.connections import kafka_options
 from completion_relay.first_of import end_all
 from completion_relay.instruction import Instruction, instruction_record
+from completion_relay.odd_headers import read_odd_headers
 from completion_relay.parking import ParkedRecordError, Ticket, read_ticket
 from completion_relay.settings import Settings
 from completion_relay.topic_admin import TopicAdmin, TopicError
@@ -97,6 +98,7 @@ async def _decided(trail: AuditTrail, begin: Offsets, instruction: Instruction) 
 
 @contextlib.asynccontextmanager
 async def _reading(options: dict[str, Any], parked: TopicPartition) -> Any:
+    read_odd_headers()
     consumer = AIOKafkaConsumer(
         **options,
         group_id=None,

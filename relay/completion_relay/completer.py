@@ -7,12 +7,12 @@ converter, no codec and no interceptor.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any
 
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.workflowservice.v1 import (
     DescribeNamespaceRequest,
+    DescribeNamespaceResponse,
     RecordActivityTaskHeartbeatByIdRequest,
     RecordActivityTaskHeartbeatRequest,
     RespondActivityTaskCanceledByIdRequest,
@@ -26,7 +26,13 @@ from temporalio.client import Client
 
 from completion_relay.calls import Calls
 from completion_relay.clock import Clock
-from completion_relay.verdict import Answer, Status
+from completion_relay.verdict import (
+    FAULT,
+    NAMESPACE_NOT_FOUND,
+    Answer,
+    Fault,
+    Status,
+)
 from completion_schemas.events import (
     ActivityReference,
     Canceled,
@@ -44,16 +50,10 @@ _LIMITS_TTL = 600.0
 """Seconds for which a namespace's limits are believed."""
 
 _REFUSED_TTL = 60.0
-"""Seconds for which they are not asked for again after a refusal."""
+"""Seconds for which they are not asked for again after a refusal, unless nothing goes without them."""
 
 
 _OK = Answer(Status.OK)
-
-
-@dataclass(frozen=True, slots=True)
-class _Limits:
-    blob_bytes: int
-    until: float
 
 
 class Completer:
@@ -70,8 +70,12 @@ class Completer:
         self._service = client.workflow_service
         self._call = calls
         self._clock = clock
-        self._limits: dict[str, _Limits] = {}
-        self._refreshing = asyncio.Lock()
+        self._blob_limits: dict[str, int] = {}
+        """By namespace, in bytes: what an answer told. Nothing but another one replaces it."""
+        self._ask_at: dict[str, float] = {}
+        """By namespace, in seconds of the clock: when its limits are to be asked for again."""
+        self._asking: dict[str, asyncio.Task[Answer]] = {}
+        """By namespace: the question that is under way; whoever comes meanwhile waits for it too."""
         self._calls = {
             outcome: (
                 getattr(self._service, method),
@@ -87,33 +91,55 @@ class Completer:
         described = await self._call(
             self._service.describe_namespace, DescribeNamespaceRequest(namespace=namespace)
         )
-        refused = isinstance(described, Answer)
-        # An older server tells no limits, and a relay may lack the right to ask:
-        # then Temporal's default stands, and is remembered too.
-        limit = (
-            0
-            if isinstance(described, Answer)
-            else described.namespace_info.limits.blob_size_limit_error
-        )
-        until = self._clock.monotonic() + (_REFUSED_TTL if refused else _LIMITS_TTL)
-        self._limits[namespace] = _Limits(limit or DEFAULT_BLOB_LIMIT, until)
-        return described if isinstance(described, Answer) else Answer(Status.OK)
+        self._learn(namespace, described)
+        ttl = _REFUSED_TTL if isinstance(described, Answer) else _LIMITS_TTL
+        self._ask_at[namespace] = self._clock.monotonic() + ttl
+        return described if isinstance(described, Answer) else _OK
 
-    async def blob_limit(self, namespace: str) -> int:
+    async def blob_limit(self, namespace: str, size: int) -> int | Answer:
         """Return the largest result that the namespace takes, bytes.
 
         Over it Temporal answers OK and fails the activity (seen on server
         1.32.0), so it has to be known before the call.
-        """
-        if not self._is_known(namespace):
-            async with self._refreshing:
-                if not self._is_known(namespace):
-                    await self.describe_namespace(namespace)
-        return self._limits[namespace].blob_bytes
 
-    def _is_known(self, namespace: str) -> bool:
-        known = self._limits.get(namespace)
-        return known is not None and known.until > self._clock.monotonic()
+        Args:
+            namespace: Whose.
+            size: Of the result in question, bytes. One that Temporal's default lets through is not
+                held up by a namespace that cannot be asked; a larger one may not be judged by a guess.
+
+        Returns:
+            The limit; or why it is not known: the answer to the question, which has to be asked again.
+        """
+        limit = self._blob_limits.get(namespace)
+        has_to_be_told = limit is None and size > DEFAULT_BLOB_LIMIT
+        if has_to_be_told or self._ask_at.get(namespace, 0.0) <= self._clock.monotonic():
+            answer = await self._asked(namespace)
+            limit = self._blob_limits.get(namespace)
+            if has_to_be_told and limit is None:
+                return answer
+        return DEFAULT_BLOB_LIMIT if limit is None else limit
+
+    async def _asked(self, namespace: str) -> Answer:
+        asking = self._asking.get(namespace)
+        if asking is None:
+            asking = asyncio.create_task(self.describe_namespace(namespace))
+            self._asking[namespace] = asking
+            asking.add_done_callback(lambda _: self._asking.pop(namespace))
+        # Who is let go while he waits leaves the question to the others.
+        return await asyncio.shield(asking)
+
+    def _learn(self, namespace: str, described: DescribeNamespaceResponse | Answer) -> None:
+        told = 0
+        if not isinstance(described, Answer):
+            told = described.namespace_info.limits.blob_size_limit_error
+        elif not _is_for_good(described):
+            return
+        if told:
+            self._blob_limits[namespace] = told
+        else:
+            # An older server tells no limits, and a relay may lack the right to ask: then
+            # Temporal's default stands, where nothing better was told before.
+            self._blob_limits.setdefault(namespace, DEFAULT_BLOB_LIMIT)
 
     async def send(
         self, namespace: str, reference: ActivityReference, outcome: Outcome, identity: str
@@ -180,6 +206,18 @@ _CALLS: dict[type[Outcome], tuple[str, Any, Any]] = {
     ),
 }
 """The method, its request by token, its request by ids (the method then ends in `_by_id`)."""
+
+
+def _is_for_good(refusal: Answer) -> bool:
+    """Whether a namespace that is not described may take results all the same.
+
+    Weather passes, throttling too; a wrong key and a missing namespace are mended before any
+    result is taken, and then the question is answered.
+    """
+    is_mended_first = (
+        refusal.status is Status.UNAUTHENTICATED or NAMESPACE_NOT_FOUND in refusal.details
+    )
+    return FAULT[refusal.status] is not Fault.WEATHER and not is_mended_first
 
 
 def _content(outcome: Outcome, identity: str) -> dict[str, Any]:

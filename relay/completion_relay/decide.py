@@ -117,11 +117,9 @@ class _Way:
         payloads = limited_payloads(self._outcome)
         if payloads is not None:
             size = payloads.ByteSize()
-            if self._means.gate.is_closed:  # the limit may have to be asked for
-                park = await self._waiting.for_the_gate()
-                if park is not None:
-                    return park
-            limit = await self._means.completer.blob_limit(self._namespace)
+            limit = await self._blob_limit(size)
+            if isinstance(limit, Park):
+                return limit
             if size > limit:
                 refused = self._too_large(
                     f"{size} bytes; namespace {self._namespace} takes {limit} "
@@ -135,6 +133,23 @@ class _Way:
                 return decision
             if decision is not None:
                 return self._final(decision)
+
+    async def _blob_limit(self, size: int) -> int | Park:
+        """Return the namespace's limit, once it is known well enough to judge a result of that size."""
+        means = self._means
+        while True:
+            if means.gate.is_closed:  # the limit may have to be asked for
+                park = await self._waiting.for_the_gate()
+                if park is not None:
+                    return park
+            limit = await means.completer.blob_limit(self._namespace, size)
+            if not isinstance(limit, Answer):
+                return limit
+            # As a look that failed: the cluster may be away, and the event has no part in it.
+            means.gate.noted(self._waiting.mark, sign_of(limit))
+            park = await self._waiting.after(limit)
+            if park is not None:
+                return park
 
     async def _try(self) -> Decision | Park | None:
         if not self._event.activity.task_token:

@@ -21,8 +21,8 @@ class Sends(Protocol):
     async def describe_namespace(self, namespace: str) -> Answer:
         """Ask whether the namespace is there."""
 
-    async def blob_limit(self, namespace: str) -> int:
-        """Return the largest result that the namespace takes, bytes."""
+    async def blob_limit(self, namespace: str, size: int) -> int | Answer:
+        """Return the largest result that it takes, bytes; or why one of that size cannot be judged yet."""
 
     async def send(
         self, namespace: str, reference: ActivityReference, outcome: Outcome, identity: str

@@ -146,17 +146,19 @@ class ScriptedSends:
         answers: Iterable[Answer],
         namespaces: Iterable[Answer],
         blob_limit: int,
+        unknown: Iterable[Answer],
         journal: list[str],
     ) -> None:
         self.answers = iter(answers)
         """To completion calls; a test may put others in their place."""
         self._namespaces = iter(namespaces)
         self._blob_limit = blob_limit
+        self._unknown = iter(unknown)
         self._journal = journal
         self.calls: list[Sent] = []
 
-    async def blob_limit(self, namespace: str) -> int:
-        return self._blob_limit
+    async def blob_limit(self, namespace: str, size: int) -> int | Answer:
+        return next(self._unknown, self._blob_limit)
 
     async def describe_namespace(self, namespace: str) -> Answer:
         self._journal.append("describe namespace")
@@ -234,6 +236,7 @@ class Script:
         findings: Iterable[Finding | Answer] = (),
         namespaces: Iterable[Answer] = (),
         blob_limit: int = 2 * 1024 * 1024,
+        unknown: Iterable[Answer] = (),
         clock: VirtualClock | ManualClock | None = None,
         neighbours: Neighbours | None = None,
         served: Iterable[str] = ("orders", "billing"),
@@ -245,6 +248,7 @@ class Script:
             findings: Of looks.
             namespaces: To the question whether the namespace exists.
             blob_limit: Largest result, bytes.
+            unknown: Why that cannot be told, to the first who ask.
             clock: None: a virtual one, where no wait takes any time.
             neighbours: Those of another script, whose cluster is then another one of the same relay.
             served: The namespaces; all but the one that is called are well.
@@ -254,7 +258,7 @@ class Script:
         self.clock = VirtualClock()
         """Unless the test has given one of its own."""
         time = clock or self.clock
-        self.sends = ScriptedSends(answers, namespaces, blob_limit, self.journal)
+        self.sends = ScriptedSends(answers, namespaces, blob_limit, unknown, self.journal)
         self.looks = ScriptedLooks(findings, self.journal)
         self.observer = RecordingObserver(self.journal)
         rng = random.Random(7)

@@ -332,6 +332,21 @@ async def test_payloads_at_the_blob_limit_are_sent_as_they_are() -> None:
     assert script.sends.calls[0].outcome == Completed(result)
 
 
+async def test_a_result_that_cannot_be_judged_yet_waits_until_it_can() -> None:
+    """The weather is no reason to fail its activity."""
+    result = payloads(1001)
+    script = Script([OK], blob_limit=2000, unknown=[UNAVAILABLE, THROTTLED])
+    decision = await run(script, event(Completed(result)))
+    assert (decision.disposition, decision.tries) == (Disposition.APPLIED, 1)
+    assert script.journal == [
+        "retried UNAVAILABLE",
+        "retried RESOURCE_EXHAUSTED",
+        "send",
+        "called OK",
+    ]
+    assert script.sends.calls[0].outcome == Completed(result)
+
+
 @pytest.mark.parametrize("done", [Disposition.APPLIED, Disposition.DUPLICATE])
 async def test_a_failure_sent_instead_that_is_found_in_history_is_too_large_still(
     done: Disposition,

@@ -70,8 +70,8 @@ class Activity:
         del namespace
         return OK
 
-    async def blob_limit(self, namespace: str) -> int:
-        del namespace
+    async def blob_limit(self, namespace: str, size: int) -> int:
+        del namespace, size
         return 2**21
 
     async def send(

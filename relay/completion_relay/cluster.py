@@ -146,9 +146,8 @@ class Cluster:
         """
         client = await connection.client(lazy=True)
         told = ClusterObserver(observer, connection)
-        seconds = connection.rpc_timeout
-        completer = Completer(client, Calls(seconds=seconds), clock)
-        looks = Calls(at_once=max_looks * len(connection.namespaces), seconds=seconds)
+        calls = Calls(seconds=connection.rpc_timeout)
+        completer = Completer(client, calls, clock)
         rng = random.Random()  # noqa: S311 - jitter, not a secret
         wait_after = partial(patience.after, rng=rng)
         gate = WeatherGate(
@@ -164,7 +163,7 @@ class Cluster:
         )
         means = Means(
             completer=completer,
-            triage=Triage(client, looks, clock, at_once=max_looks),
+            triage=Triage(client, calls, clock, at_once=max_looks),
             gate=gate,
             bulkheads=Bulkheads(
                 connection.namespaces,

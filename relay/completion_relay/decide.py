@@ -152,21 +152,28 @@ class _Way:
                 return park
 
     async def _try(self) -> Decision | Park | None:
-        if not self._event.activity.task_token:
+        by_ids = not self._event.activity.task_token
+        if by_ids:
             # By ids Temporal checks neither attempt nor start, and a failure
             # delivered twice burns two attempts (seen on server 1.32.0).
             found = await self._look(until_pending=True)
             if not isinstance(found, Pending):
                 return found
         means, bulkhead = self._means, self._bulkhead
-        if means.gate.is_closed or not bulkhead.try_enter():
+        has_waited = means.gate.is_closed or not bulkhead.try_enter()
+        if has_waited:
             park = await self._waiting.for_a_permit()
             if park is not None:
                 return park
         waiting, monotonic = self._waiting, means.clock.monotonic
-        waiting.tries += 1
-        started = monotonic()
         try:
+            # Meanwhile the attempt may have timed out, and another one would be completed. Not the
+            # permit first and then the only look: a look may go on for `relay.early_timeout`, and
+            # duplicates, which one look sorts out, would take permits from completions.
+            if by_ids and has_waited and not await self._looking().is_still_pending():
+                return None  # what it is now, the next round's look says, which may wait
+            waiting.tries += 1
+            started = monotonic()
             answer = await means.completer.send(
                 self._namespace, self._event.activity, self._outcome, str(self._waiting.mark)
             )

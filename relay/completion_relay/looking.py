@@ -46,6 +46,17 @@ class Looking:
         question = question_for(self._event, self._waiting.mark)
         return None if question is None else await self._find(question)
 
+    async def is_still_pending(self) -> bool:
+        """Look once more, a permit in hand, and return whether a call by ids would be right.
+
+        False also where the look fails, or does not tell: one may not wait with a permit.
+        """
+        question = question_for(self._event, self._waiting.mark)
+        if question is None:
+            return False
+        found = await self._found(question, holds_permit=True)
+        return isinstance(found, Pending) and self._doubt(found, until_pending=True) is None
+
     async def until_known(
         self, *, until_pending: bool, deadline_passed: Callable[[], bool]
     ) -> Decided | Pending | DeadLetter | Park:
@@ -92,19 +103,21 @@ class Looking:
         """Look once, when the cluster is there; in a halted namespace that is a trial as a call is."""
         if self._waiting.bulkhead.halted is None:
             park = await self._waiting.for_the_gate()
-            return await self._found(question) if park is None else park
+            return await self._found(question, holds_permit=False) if park is None else park
         park = await self._waiting.for_a_permit()
         if park is not None:
             return park
         try:
-            return await self._found(question)
+            return await self._found(question, holds_permit=True)
         finally:
             self._waiting.bulkhead.leave()
 
-    async def _found(self, question: Question) -> Finding | Answer:
+    async def _found(self, question: Question, *, holds_permit: bool) -> Finding | Answer:
         means, bulkhead = self._waiting.means, self._waiting.bulkhead
         started = means.clock.monotonic()
-        found = await means.triage.find(self._waiting.namespace, question)
+        found = await means.triage.find(
+            self._waiting.namespace, question, holds_permit=holds_permit
+        )
         if not isinstance(found, Answer):
             means.gate.answered()
             if bulkhead.halted is not None:
@@ -128,7 +141,7 @@ class Looking:
         patience = self._waiting.means.patience
         return patience.early_timeout if is_early else patience.look_timeout
 
-    def _doubt(self, found: Finding, *, until_pending: bool, is_late: bool) -> str | None:
+    def _doubt(self, found: Finding, *, until_pending: bool, is_late: bool = False) -> str | None:
         """Return why what was found is no reason to go on; None: it is one."""
         if not isinstance(found, Pending):
             return found.detail

@@ -33,8 +33,13 @@ class Sends(Protocol):
 class Looks(Protocol):
     """What is needed of triage."""
 
-    async def find(self, namespace: str, question: Question) -> Finding | Answer:
-        """Return what is known of an activity, or the answer of a look that failed."""
+    async def find(
+        self, namespace: str, question: Question, *, holds_permit: bool
+    ) -> Finding | Answer:
+        """Return what is known of an activity, or the answer of a look that failed.
+
+        Who holds a permit of the namespace's bulkhead waits for none of the looks'.
+        """
 
 
 class Observes(Protocol):

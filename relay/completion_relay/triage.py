@@ -85,11 +85,11 @@ class Triage:
 
         Args:
             client: Of the cluster.
-            calls: How calls are made; those of looks alone, so that a wave of
-                NOT_FOUND takes no permit of a completion.
+            calls: How calls are made. A limit of its own would be one for all namespaces.
             clock: Time.
             at_once: Looks under way at once in one namespace, the others wait:
-                a look may read many pages, and a sick namespace holds up no other.
+                a look may read many pages, a sick namespace holds up no other, and a
+                wave of NOT_FOUND takes no permit of a completion.
         """
         self._service = client.workflow_service
         self._call = calls
@@ -98,11 +98,22 @@ class Triage:
         )
         self._known = KnownEnds(clock.monotonic)
 
-    async def find(self, namespace: str, question: Question) -> Finding | Answer:
-        """Return what is known of the activity, or the answer of a look that failed."""
+    async def find(
+        self, namespace: str, question: Question, *, holds_permit: bool = False
+    ) -> Finding | Answer:
+        """Return what is known of the activity, or the answer of a look that failed.
+
+        Args:
+            namespace: Where.
+            question: Of which activity, and for which event.
+            holds_permit: Whether who asks holds a permit of the namespace's completions. It waits for
+                none of the looks' then: completions would wait behind a wave of looks.
+        """
         end = self._known.by_place(namespace, question)
         if end is not None:
             return end.judged(question)
+        if holds_permit:
+            return await self._look(namespace, question)
         async with self._permits[namespace]:
             return await self._look(namespace, question)
 

@@ -184,7 +184,9 @@ class ScriptedLooks:
         self._journal = journal
         self.questions: list[Question] = []
 
-    async def find(self, namespace: str, question: Question) -> Finding | Answer:
+    async def find(
+        self, namespace: str, question: Question, *, holds_permit: bool
+    ) -> Finding | Answer:
         self._journal.append("look")
         self.questions.append(question)
         found = next(self._findings, None)

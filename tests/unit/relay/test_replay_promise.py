@@ -104,8 +104,10 @@ class Activity:
             )
         return Answer(Status.UNAVAILABLE, "lost") if next(self._lost, False) else OK
 
-    async def find(self, namespace: str, question: Question) -> Finding | Answer:
-        del namespace
+    async def find(
+        self, namespace: str, question: Question, *, holds_permit: bool
+    ) -> Finding | Answer:
+        del namespace, holds_permit
         if self.end is not None:
             return self.end.judged(question)
         pending = PendingActivityInfo(

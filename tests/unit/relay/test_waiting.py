@@ -7,6 +7,7 @@ import dataclasses
 from itertools import repeat
 
 import pytest
+from tests.support import eventually
 from tests.unit.relay.fakes import NOW, OK, PATIENCE, Script
 from tests.unit.relay.ways import (
     BY_IDS,
@@ -21,8 +22,9 @@ from tests.unit.relay.ways import (
     ways,
 )
 
+from completion_relay.bulkhead import Bulkhead
 from completion_relay.decision import Former, Park
-from completion_relay.evidence import Decided, Finding, Undetermined
+from completion_relay.evidence import Decided, Finding, Pending, Undetermined
 from completion_relay.verdict import Answer, Sign, Status
 from completion_schemas.dispositions import DeadLetterReason, Disposition
 from completion_schemas.events import UnixNanos
@@ -413,3 +415,58 @@ async def test_what_takes_no_completions_at_all_gives_places_away_ever_more_seld
         parked = sum(task.done() for task in there.tasks)
         assert 5 <= parked <= 40
         assert parked < 600.0 / (PATIENCE.retry_maximum / 2)
+
+
+async def full(there: Ways) -> Bulkhead:
+    """Return the bulkhead, each of its permits taken, with the one event waiting for its turn."""
+    bulkhead = there.script.means.bulkheads["orders"]
+    await eventually(lambda: bulkhead.state[1] == 1, what="the event in the queue")
+    return bulkhead
+
+
+def take_all(there: Ways) -> None:
+    while there.script.means.bulkheads["orders"].try_enter():
+        pass
+
+
+async def test_by_ids_who_waited_for_a_permit_looks_again_before_the_call() -> None:
+    async with ways([OK], findings=[STARTED, STARTED]) as there:
+        take_all(there)
+        there.go(activity=BY_IDS)
+        (await full(there)).leave()
+        assert (await there.decided()).disposition is Disposition.APPLIED
+        assert there.script.happened("look", "send") == ["look", "look", "send"]
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        pytest.param(Pending(attempt=2, is_started=False), id="the next attempt"),
+        pytest.param(Decided(Disposition.EXPIRED, ""), id="ended"),
+        pytest.param(UNAVAILABLE, id="nobody knows"),
+    ],
+)
+async def test_by_ids_what_changed_while_it_waited_for_a_permit_is_not_called(
+    meanwhile: Finding | Answer,
+) -> None:
+    """The attempt timed out, and the call would complete the one after it."""
+    superseded = Decided(Disposition.SUPERSEDED, "at attempt 2")
+    async with ways([], findings=[STARTED, meanwhile, superseded]) as there:
+        take_all(there)
+        there.go(activity=BY_IDS)
+        bulkhead = await full(there)
+        permits = bulkhead.in_flight
+        bulkhead.leave()
+        decision = await there.decided()
+        assert (decision.disposition, decision.tries) == (Disposition.SUPERSEDED, 0)
+        assert bulkhead.in_flight == permits - 1
+
+
+async def test_by_token_who_waited_for_a_permit_looks_at_nothing() -> None:
+    """Temporal itself checks the attempt."""
+    async with ways([OK]) as there:
+        take_all(there)
+        there.go()
+        (await full(there)).leave()
+        assert (await there.decided()).disposition is Disposition.APPLIED
+        assert there.script.looks.questions == []

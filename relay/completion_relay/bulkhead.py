@@ -117,6 +117,11 @@ class Bulkhead:
         return self._is_slow or (self._pace is not None and self.in_flight < self._limit.calls)
 
     @property
+    def is_on_trial(self) -> bool:
+        """Whether one event at a time tries: it is halted, or it throttles at one call under way."""
+        return self._on_trial_since is not None
+
+    @property
     def state(self) -> tuple[int, int]:
         """How many calls may be under way at once, and how many events wait for their turn."""
         return self._limit.calls, len(self._queue)

@@ -29,7 +29,7 @@ from completion_schemas.events import CompletionEvent
 class Looking:
     """One event's looks."""
 
-    __slots__ = ("_event", "_waiting")
+    __slots__ = ("_event", "_looked_at", "_waiting")
 
     def __init__(self, event: CompletionEvent, waiting: Waiting) -> None:
         """Look at nothing yet.
@@ -40,6 +40,8 @@ class Looking:
         """
         self._event = event
         self._waiting = waiting
+        self._looked_at = 0.0
+        """When the latest look was made, seconds of the clock: not before there was a permit for it."""
 
     async def once(self) -> Finding | Answer | Park | None:
         """Return what one look finds; None where neither ids nor a readable token tell where."""
@@ -87,6 +89,7 @@ class Looking:
                 # An outage takes nothing of the time that history may lag.
                 started += clock.monotonic() - asked
                 continue
+            started += self._looked_at - asked  # nor does an outage that ended before the look
             is_late = not until_pending and deadline_passed()
             doubt = self._doubt(found, until_pending=until_pending, is_late=is_late)
             if isinstance(found, Pending) and doubt is None:
@@ -100,8 +103,8 @@ class Looking:
             )
 
     async def _find(self, question: Question) -> Finding | Answer | Park:
-        """Look once, when the cluster is there; in a halted namespace that is a trial as a call is."""
-        if self._waiting.bulkhead.halted is None:
+        """Look once, when the cluster is there; where one event at a time tries, that is a trial, too."""
+        if not self._waiting.bulkhead.is_on_trial:
             park = await self._waiting.for_the_gate()
             return await self._found(question, holds_permit=False) if park is None else park
         park = await self._waiting.for_a_permit()
@@ -114,19 +117,23 @@ class Looking:
 
     async def _found(self, question: Question, *, holds_permit: bool) -> Finding | Answer:
         means, bulkhead = self._waiting.means, self._waiting.bulkhead
-        started = means.clock.monotonic()
+        self._looked_at = started = means.clock.monotonic()
         found = await means.triage.find(
             self._waiting.namespace, question, holds_permit=holds_permit
         )
         if not isinstance(found, Answer):
             means.gate.answered()
-            if bulkhead.halted is not None:
+            if bulkhead.is_on_trial:
                 bulkhead.succeeded(started=started, ended=means.clock.monotonic())
             return found
         sign = sign_of(found)
         means.gate.noted(self._waiting.mark, sign)
         if sign is Sign.HALTED:
             bulkhead.refused_all(f"{found.status}: {found.message}", started=started)
+        elif sign is Sign.THROTTLED:
+            # Temporal counts looks and completions against the same limits. To the event it is
+            # neither a try nor a refusal.
+            bulkhead.throttled(started=started)
         return found
 
     async def _on_failed_look(self, answer: Answer) -> DeadLetter | Park | None:

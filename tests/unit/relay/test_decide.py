@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import itertools
 from itertools import chain, repeat
 
@@ -214,6 +215,28 @@ async def test_a_look_that_fails_by_weather_is_repeated() -> None:
     decision = await run(script, event())
     assert (decision.disposition, decision.tries) == (Disposition.CONFLICT, 1)
     assert len(script.looks.questions) == len(WEATHER) + 1
+
+
+async def test_a_look_that_is_throttled_lowers_the_namespaces_limit() -> None:
+    """Completions and looks use up the same limit of Temporal's."""
+    script = Script([NOT_FOUND], findings=[THROTTLED, Decided(Disposition.CONFLICT, "")])
+    before = script.observer.limits["orders"]
+    await run(script, event())
+    assert script.observer.limits["orders"] < before
+
+
+async def test_a_look_that_meets_a_workflows_lock_slows_nobody_else() -> None:
+    busy = dataclasses.replace(THROTTLED, cause="BUSY_WORKFLOW")
+    script = Script([NOT_FOUND], findings=[busy, Decided(Disposition.CONFLICT, "")])
+    before = script.observer.limits["orders"]
+    await run(script, event())
+    assert script.observer.limits["orders"] == before
+
+
+async def test_a_look_that_is_throttled_is_no_try_and_no_refusal_of_the_event() -> None:
+    script = Script([OK], findings=[*[THROTTLED] * 20, STARTED])
+    decision = await run(script, event(activity=BY_IDS))
+    assert (decision.disposition, decision.tries, decision.calls) == (Disposition.APPLIED, 1, ())
 
 
 async def test_a_halt_is_told_and_ends_by_itself() -> None:

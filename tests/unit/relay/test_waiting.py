@@ -24,7 +24,7 @@ from tests.unit.relay.ways import (
 
 from completion_relay.bulkhead import Bulkhead
 from completion_relay.decision import Former, Park
-from completion_relay.evidence import Decided, Finding, Pending, Undetermined
+from completion_relay.evidence import Decided, Finding, NotScheduled, Pending, Undetermined
 from completion_relay.verdict import Answer, Sign, Status
 from completion_schemas.dispositions import DeadLetterReason, Disposition
 from completion_schemas.events import UnixNanos
@@ -470,3 +470,38 @@ async def test_by_token_who_waited_for_a_permit_looks_at_nothing() -> None:
         (await full(there)).leave()
         assert (await there.decided()).disposition is Disposition.APPLIED
         assert there.script.looks.questions == []
+
+
+async def test_by_ids_a_namespace_that_throttles_one_call_is_looked_into_by_one_at_a_time() -> None:
+    """Else the looks of thousands would be refused, and each would put off the trial of the others."""
+    async with ways([OK] * 3, findings=[THROTTLED, THROTTLED, *repeat(STARTED, 9)]) as there:
+        bulkhead = there.script.means.bulkheads["orders"]
+        made = 0.0
+        while not bulkhead.is_on_trial:
+            made += 1e-3
+            there.clock.advance(1e-3)
+            bulkhead.throttled(started=made)
+        for number in range(3):
+            there.go(number, activity=BY_IDS)
+        await eventually(lambda: bulkhead.state[1] == 3, what="three in the queue")
+        questions = there.script.looks.questions
+        assert questions == []
+        there.clock.advance(1.0)
+        await eventually(lambda: there.script.happened("retried RESOURCE_EXHAUSTED"))
+        assert len(questions) == 1
+
+
+async def test_a_look_that_one_had_to_wait_for_takes_nothing_of_an_early_events_time() -> None:
+    async with ways([OK], findings=[NotScheduled("not yet"), STARTED]) as there:
+        bulkhead = there.script.means.bulkheads["orders"]
+        bulkhead.refused_all("denied", started=0.0)
+        assert bulkhead.is_on_trial
+        there.clock.advance(1.0)
+        take_all(there)  # the trial is somebody else's
+        there.go(activity=BY_IDS)
+        await full(there)
+        there.clock.advance(PATIENCE.early_timeout + 1)
+        bulkhead.leave()
+        await eventually(lambda: there.script.looks.questions)
+        there.clock.advance(1.0)
+        assert (await there.decided()).disposition is Disposition.APPLIED

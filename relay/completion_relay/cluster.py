@@ -24,7 +24,13 @@ from completion_relay.observe import Observer
 from completion_relay.route import Destination
 from completion_relay.status_page import ClusterState, NamespaceState
 from completion_relay.triage import Triage
-from completion_relay.verdict import FAULT, NAMESPACE_NOT_FOUND, Answer, Fault, Status, backoff
+from completion_relay.verdict import (
+    NAMESPACE_NOT_FOUND,
+    Answer,
+    Status,
+    backoff,
+    frontend_answered,
+)
 
 _PROBE_SECONDS: Final = 5.0
 """Between two, at most, also while the cluster is away: one call of each replica is nothing to it, and
@@ -223,11 +229,7 @@ class Cluster:
             answer = await self._completer.describe_namespace(namespace)
             if self.means.gate.is_away:
                 return True  # meanwhile: what this answer says is older than that
-            # A namespace that is throttled has been reached.
-            if (
-                FAULT[answer.status] is Fault.WEATHER
-                and answer.status is not Status.RESOURCE_EXHAUSTED
-            ):
+            if not frontend_answered(answer):
                 self._told.problem(
                     f"{self._connection.address} cannot be reached ({answer.status}: "
                     f"{answer.message}): waiting for it; see {self._connection.help}"

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from completion_relay.bell import Bell
 from completion_relay.clock import Clock
-from completion_relay.verdict import FAULT, Answer, Fault, Sign, Status
+from completion_relay.verdict import Answer, Sign, frontend_answered
 from completion_relay.weather import State, Weather
 
 
@@ -109,11 +109,7 @@ class WeatherGate:
             while self.is_closed:
                 answer = await self._probe()
                 self._observer.probed(answer)
-                # A throttled probe was answered: fewer calls are the bulkheads' business.
-                is_definite = (
-                    FAULT[answer.status] is not Fault.WEATHER
-                    or answer.status is Status.RESOURCE_EXHAUSTED
-                )
+                is_definite = frontend_answered(answer)
                 if self._weather.probed(definite=is_definite, now=self._clock.monotonic()):
                     self._open()
                 if not self.is_closed:

@@ -126,6 +126,14 @@ def sign_of(answer: Answer) -> Sign:
     return Sign.FAILING if FAULT[answer.status] is Fault.WEATHER else Sign.WELL
 
 
+def frontend_answered(answer: Answer) -> bool:
+    """Whether a frontend of Temporal spoke, whatever it said: the cluster is there.
+
+    With RESOURCE_EXHAUSTED it did: fewer calls are then the bulkheads' business, and nobody is away.
+    """
+    return FAULT[answer.status] is not Fault.WEATHER or answer.status is Status.RESOURCE_EXHAUSTED
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """Temporal took it."""

@@ -25,6 +25,7 @@ from completion_relay.verdict import (
     Tried,
     Verdict,
     backoff,
+    frontend_answered,
     judge,
     sign_of,
 )
@@ -82,6 +83,21 @@ def test_a_deadline_ends_the_retries_with_a_look(status: Status) -> None:
 @pytest.mark.parametrize("status", OURS)
 def test_what_is_our_fault_halts_the_namespace(status: Status) -> None:
     assert isinstance(verdict(status, "why"), Halt)
+
+
+@pytest.mark.parametrize(
+    "status",
+    [Status.OK, Status.NOT_FOUND, Status.INVALID_ARGUMENT, Status.RESOURCE_EXHAUSTED, *OURS],
+)
+def test_a_frontend_that_throttles_or_refuses_has_answered(status: Status) -> None:
+    assert frontend_answered(Answer(status))
+
+
+@pytest.mark.parametrize(
+    "status", [status for status in WEATHER if status is not Status.RESOURCE_EXHAUSTED]
+)
+def test_the_weather_is_no_answer_of_a_frontend(status: Status) -> None:
+    assert not frontend_answered(Answer(status))
 
 
 def test_a_halt_is_not_ended_by_a_deadline() -> None:

@@ -77,7 +77,10 @@ class Start:
     settled_ahead: list[range]
     """What lies behind it and is decided."""
     problem: str | None
-    """What an operator must know: records that are gone, or a commit that cannot be read."""
+    """What an operator must know: other records are there, or the commit cannot be read."""
+    deleted: str | None = None
+    """What retention took from the committed offset on. No alarm: a quiet partition may end in
+    transactions' markers, which it takes like records, and offsets do not tell them apart."""
 
 
 def start_of(committed: OffsetAndMetadata | None, *, beginning: int, end: int) -> Start:
@@ -101,18 +104,19 @@ def start_of(committed: OffsetAndMetadata | None, *, beginning: int, end: int) -
             f"or made anew; reading from {beginning}",
         )
     ahead: list[range] = []
-    problems = []
+    problem = deleted = None
     try:
         ahead = decode(committed.offset, committed.metadata)
     except MetadataError as error:
-        problems.append(f"the commit's metadata cannot be read: {error}")
+        problem = f"the commit's metadata cannot be read: {error}"
     if committed.offset < beginning:
-        problems.append(
-            f"records {committed.offset} to {beginning - 1} were deleted before all of them were "
-            "decided: the topic's retention is shorter than the backlog is old"
+        deleted = (
+            f"records {committed.offset} to {beginning - 1}, or transaction markers, were deleted "
+            "before all of them were decided: if they were records, the topic's retention is shorter "
+            "than the backlog is old"
         )
         # What is decided beyond them stays so.
         ahead = [
             range(max(run.start, beginning), run.stop) for run in ahead if run.stop > beginning
         ]
-    return Start(max(committed.offset, beginning), ahead, "; ".join(problems) or None)
+    return Start(max(committed.offset, beginning), ahead, problem, deleted)

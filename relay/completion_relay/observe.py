@@ -221,6 +221,10 @@ class Observer:
         """A partition could not be read on from where the group had come."""
         self._log.error("read from elsewhere", position=f"{topic}/{partition}", problem=problem)
 
+    def passed_over(self, topic: str, partition: int, deleted: str) -> None:
+        """Something that the group had not come to is gone: records, or what nobody misses."""
+        self._log.warning("read from elsewhere", position=f"{topic}/{partition}", problem=deleted)
+
     def stage(self, what: str, **details: object) -> None:
         """The relay went into another stage of its life, such as `assigned` or `draining`."""
         self._log.info(what, **details)

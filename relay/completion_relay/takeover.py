@@ -146,6 +146,8 @@ class Takeover:
         for partition, start in starts.items():
             if start.problem is not None:
                 self._observer.jumped(partition.topic, partition.partition, start.problem)
+            if start.deleted is not None:
+                self._observer.passed_over(partition.topic, partition.partition, start.deleted)
             consumer.seek(partition, start.offset)
         taken = {
             partition: self._assigned(partition, start, journals[partition], shared, epoch)

@@ -90,9 +90,9 @@ async def find(settings: Settings, options: Mapping[str, Any], wanted: Wanted) -
     found, events = Found(), settings.topics.completions
     async with opened(settings, options) as (reader, spans):
         await _search(reader, _narrowed(spans, wanted, events), wanted, events, found)
+        if found.undecided:
+            return found
         event_id = await _id_of(reader, events, wanted)
-    if found.undecided:
-        return found
     async with (
         AuditTrail.open(options, settings.topics.audit) as trail,
         contextlib.aclosing(trail.read(event_id=event_id)) as entries,
@@ -179,11 +179,16 @@ def _narrowed(spans: Spans, wanted: Wanted, events: str) -> Spans:
 async def _search(
     reader: TopicReader, spans: Spans, wanted: Wanted, events: str, found: Found
 ) -> None:
+    """Note what of the undecided is meant, and what operators have said."""
     async with contextlib.aclosing(undecided(reader, spans)) as records:
         async for record in records:
             if record.topic != events and _is_told(record, events, found):
                 continue
             ticket = ticket_of(record, parked_of=events)
+            if record.topic != events and ticket is None:
+                # No relay has parked it. Its own place there is also that of some event, which
+                # must not be skipped in its stead.
+                continue
             place = (ticket or record).partition, (ticket or record).offset
             # A parked copy says more than the record that it is of, which may be here for a moment still.
             is_known = place in found.undecided and ticket is None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any, Final, Literal, Self, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -137,18 +137,25 @@ class TopicReader:
         return None
 
     async def batches(
-        self, begin: Offsets, end: dict[TopicPartition, int] | None
+        self,
+        begin: Offsets,
+        end: dict[TopicPartition, int] | None,
+        *,
+        at_end: Callable[[TopicPartition], object] = lambda _: None,
     ) -> AsyncGenerator[tuple[TopicPartition, list[Record]], None]:
         """Yield the records between two places, some of one partition at a time, each in its order.
 
         Args:
             begin: Where to begin, in the partitions that are to be read.
             end: Where to end; the caller may lower a partition's meanwhile. None: never.
+            at_end: Told of each partition when it is read to its end.
 
         Raises:
             KafkaError: Kafka refuses, or says nothing although there is something to read, or what
                 works behind aiokafka's consumer does no more.
         """
+        if not begin:
+            return
         # In one go: a partition without a position would be looked up.
         self._consumer.assign(list(begin))
         for partition, offset in begin.items():
@@ -157,7 +164,7 @@ class TopicReader:
         stepped = time.monotonic()
         while left:
             if end is not None:
-                if await self._step(left, end):
+                if await self._step(left, end, at_end):
                     stepped = time.monotonic()
                 if not left:
                     return
@@ -175,7 +182,12 @@ class TopicReader:
             # getmany() does not wait while it has something, and then nothing is fetched meanwhile.
             await asyncio.sleep(0)
 
-    async def _step(self, left: dict[TopicPartition, int], end: Offsets) -> bool:
+    async def _step(
+        self,
+        left: dict[TopicPartition, int],
+        end: Offsets,
+        at_end: Callable[[TopicPartition], object],
+    ) -> bool:
         """Look how far reading has come, and let go what is at its end; True if it is further.
 
         By the position, not the last record's offset: a transaction's markers and the
@@ -188,6 +200,7 @@ class TopicReader:
             left[partition] = position
             if position >= end[partition]:
                 del left[partition]
+                at_end(partition)
                 # Naming the other partitions in getmany() instead slows every
                 # fetch from their node by 100 ms (facts C).
                 self._consumer.pause(partition)

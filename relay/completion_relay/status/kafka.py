@@ -16,11 +16,10 @@ from completion_relay.kafka_probe import KafkaProbe
 from completion_relay.settings import Settings
 from completion_relay.silence import End, NoAnswer, NoLeader
 from completion_relay.status.members import Group, group_of
-from completion_relay.status.records import first_of
-from completion_relay.topic_admin import TopicAdmin, TopicError
+from completion_relay.topic_admin import TopicAdmin
 from completion_relay.topic_reader import TopicReader
-from completion_relay.undecided.record import Undecided
-from completion_relay.undecided.spans import Span, committed_by
+from completion_relay.undecided.record import Undecided, undecided_record
+from completion_relay.undecided.spans import Span, Spans, committed_by, first_undecided
 
 _ANSWER_SECONDS: Final = 5.0
 _TRIES: Final = 10
@@ -57,7 +56,7 @@ class KafkaView:
     partitions: tuple[Partition, ...]
     """Of the events' topic, then of the parked one."""
     first: Mapping[TopicPartition, Undecided]
-    """The oldest undecided record of those that have one, as far as it could be read."""
+    """The first undecided event of those that have one, as far as it could be read."""
 
 
 class Kafka:
@@ -127,15 +126,10 @@ class Kafka:
             there = await probe.topics(within=_ANSWER_SECONDS)
             if there is None:
                 raise KafkaTimeoutError("no answer in time")
-            if missing := [topic for topic in self._topics if not there.get(topic)]:
-                raise TopicError(
-                    f"topic {', '.join(missing)}: missing: run `completion-relay topics create`, "
-                    "or name the right ones in [topics]"
-                )
             partitions = [
                 TopicPartition(topic, number)
                 for topic in self._topics
-                for number in range(there[topic])
+                for number in range(there.get(topic, 0))
             ]
             ends = await probe.ends(partitions, within=_ANSWER_SECONDS)
             begins = await probe.beginnings(partitions, within=_ANSWER_SECONDS)
@@ -143,7 +137,7 @@ class Kafka:
             await probe.stop()
         unknown = NoAnswer("its broker says nothing of it")
         return (
-            {topic: there[topic] for topic in self._topics},
+            {topic: there.get(topic, 0) for topic in self._topics},
             {at: ends.get(at, unknown) for at in partitions},
             {at: begins.get(at, unknown) for at in partitions},
         )
@@ -156,6 +150,41 @@ async def _patiently(admin: TopicAdmin, group: str) -> list[Any]:
             return list(await admin.client.describe_consumer_groups([group]))
         await asyncio.sleep(_AGAIN_SECONDS)
     return list(await admin.client.describe_consumer_groups([group]))
+
+
+async def first_of(
+    reader: TopicReader, spans: Spans, *, parked_of: str, within: float
+) -> dict[TopicPartition, Undecided | None]:
+    """Return the first undecided event of each span; None: there is none.
+
+    What a span counts may be the markers of transactions alone, which are no records,
+    or what operators say of events.
+
+    Args:
+        reader: The opened topics.
+        spans: Where to look.
+        parked_of: The topic that records are parked of.
+        within: Seconds; what is not known by then is left out.
+
+    Raises:
+        KafkaError: Kafka cannot be reached any more, or refuses.
+    """
+    found: dict[TopicPartition, Undecided | None] = {}
+
+    def none_in(at: TopicPartition) -> None:
+        found.setdefault(at, None)
+
+    with contextlib.suppress(TimeoutError):
+        async with (
+            asyncio.timeout(within),
+            contextlib.aclosing(
+                first_undecided(reader, spans, parked_of=parked_of, at_end=none_in)
+            ) as records,
+        ):
+            async for record in records:
+                at = TopicPartition(record.topic, record.partition)
+                found[at] = undecided_record(record, parked_of=parked_of)
+    return found
 
 
 def how_far(

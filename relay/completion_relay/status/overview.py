@@ -1,4 +1,4 @@
-"""Room `status`: asks everybody and puts it together. Touches what `kafka`, `records` and `ask` touch."""
+"""Room `status`: asks everybody and puts it together. Touches what `kafka` and `ask` touch."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from aiokafka.structs import TopicPartition
 from completion_relay.settings import Settings
 from completion_relay.status.ask import Replica, ask
 from completion_relay.status.judge import Overview, oldest_of
-from completion_relay.status.kafka import Kafka
-from completion_relay.status.records import first_of
+from completion_relay.status.kafka import Kafka, first_of
 from completion_relay.topic_reader import TopicReader
 from completion_relay.undecided.record import Undecided
 from completion_relay.undecided.spans import Span
@@ -82,6 +81,8 @@ async def _read(
     left = [position for position in wanted if position not in known]
     found: dict[Position, Undecided] = {}
     for _ in range(_ROUNDS):
+        if not left:
+            break
         spans: dict[TopicPartition, Span] = {}
         for topic, partition, offset in left:
             spans.setdefault(TopicPartition(topic, partition), Span(offset, offset + 1))
@@ -94,6 +95,4 @@ async def _read(
             for position in left
             if spans[TopicPartition(*position[:2])].start != position[2]
         ]
-        if not left:
-            break
     return found

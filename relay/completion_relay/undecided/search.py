@@ -15,14 +15,20 @@ from completion_relay.audit_trail import AuditEntry, AuditTrail
 from completion_relay.instruction import (
     Instruction,
     InstructionError,
-    is_instruction,
     read_instruction,
 )
 from completion_relay.parking import without_ticket
 from completion_relay.settings import Settings
 from completion_relay.topic_reader import Record, TopicReader
 from completion_relay.undecided.record import Place, Undecided, ticket_of, undecided_record
-from completion_relay.undecided.spans import Span, Spans, first_undecided, opened, undecided
+from completion_relay.undecided.spans import (
+    Span,
+    Spans,
+    first_undecided,
+    is_said,
+    opened,
+    undecided,
+)
 from completion_schemas.audit import AuditRecord
 from completion_schemas.cloudevents import claim
 from completion_schemas.record import Headers
@@ -155,7 +161,9 @@ async def oldest(settings: Settings, options: Mapping[str, Any]) -> Undecided | 
     """
     async with (
         opened(settings, options) as (reader, spans),
-        contextlib.aclosing(first_undecided(reader, spans)) as records,
+        contextlib.aclosing(
+            first_undecided(reader, spans, parked_of=settings.topics.completions)
+        ) as records,
     ):
         found = [
             undecided_record(record, parked_of=settings.topics.completions)
@@ -182,7 +190,8 @@ async def _search(
     """Note what of the undecided is meant, and what operators have said."""
     async with contextlib.aclosing(undecided(reader, spans)) as records:
         async for record in records:
-            if record.topic != events and _is_told(record, events, found):
+            if is_said(record, events):
+                _note(record, events, found)
                 continue
             ticket = ticket_of(record, parked_of=events)
             if record.topic != events and ticket is None:
@@ -198,14 +207,11 @@ async def _search(
                 found.undecided[place] = undecided_record(record, parked_of=events)
 
 
-def _is_told(record: Record, events: str, found: Found) -> bool:
-    """Whether it is an instruction, which is noted."""
-    if not is_instruction(record.value, record.headers):
-        return False
+def _note(record: Record, events: str, found: Found) -> None:
+    """Note what an operator has said."""
     with contextlib.suppress(InstructionError):
         said = read_instruction(record.headers, of=events, number=record.partition)
         found.told[(record.partition, said.offset)] = said
-    return True
 
 
 async def _id_of(reader: TopicReader, events: str, wanted: Wanted) -> str:

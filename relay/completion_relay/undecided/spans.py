@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from completion_relay.assigned import start_of
+from completion_relay.instruction import is_instruction
 from completion_relay.settings import Settings
 from completion_relay.topic_admin import TopicAdmin
 from completion_relay.topic_reader import Record, TopicReader
@@ -80,18 +81,37 @@ async def undecided(reader: TopicReader, spans: Spans) -> AsyncGenerator[Record,
                     yield record
 
 
-async def first_undecided(reader: TopicReader, spans: Spans) -> AsyncGenerator[Record, None]:
-    """Yield the first undecided record of each span that has one; nothing else of it is read.
+async def first_undecided(
+    reader: TopicReader,
+    spans: Spans,
+    *,
+    parked_of: str,
+    at_end: Callable[[TopicPartition], object] = lambda _: None,
+) -> AsyncGenerator[Record, None]:
+    """Yield the first undecided record of each span that has one; nothing behind it is read.
+
+    What an operator says of an event is none, and is passed over.
+
+    Args:
+        reader: The opened topics.
+        spans: Where to look.
+        parked_of: The events' topic.
+        at_end: Told of each span in which nothing more is looked for.
 
     Raises:
         KafkaError: Kafka cannot be reached any more, or refuses.
     """
     begin = {at: span.start for at, span in spans.items()}
     end = {at: span.end for at, span in spans.items()}
-    async with contextlib.aclosing(reader.batches(begin, end)) as batches:
+    async with contextlib.aclosing(reader.batches(begin, end, at_end=at_end)) as batches:
         async for at, records in batches:
             for record in records:
-                if not spans[at].is_settled(record.offset):
+                if not spans[at].is_settled(record.offset) and not is_said(record, parked_of):
                     end[at] = record.offset
                     yield record
                     break
+
+
+def is_said(record: Record, parked_of: str) -> bool:
+    """Whether it is an operator's instruction: only the parked topic has any."""
+    return record.topic != parked_of and is_instruction(record.value, record.headers)

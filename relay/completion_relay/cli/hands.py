@@ -205,7 +205,7 @@ def _act(
         topic=settings.topics.completions,
         partition=event.first_partition,
         offset=event.first_offset,
-        event_id=event.event_id if event.is_event else "",
+        event_id=event.event_id if event.is_readable else "",
         by=by,
         why=why,
         at=UnixNanos(time.time_ns()),

@@ -111,7 +111,7 @@ def _object(instruction: Instruction, event: Undecided, outcome: Outcome) -> dic
     decided = outcome if isinstance(outcome, AuditRecord) else None
     return {
         "event_id": event.event_id,
-        "type": event.type,
+        "type": event.audited_type,
         "workflow_id": event.workflow_id,
         "activity_id": event.activity_id,
         "topic": instruction.topic,

@@ -1,4 +1,4 @@
-"""Room `undecided`: what an undecided record says of itself, whatever it holds. Core: touches nothing.
+"""Room `undecided`: what an undecided record says of itself, whatever it holds. Touches nothing.
 
 Nothing of a token is told but its fingerprint, and nothing of a result (promise 4).
 """
@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
+
+from aiokafka.structs import ConsumerRecord
 
 from completion_relay.instruction import Hold, is_instruction
 from completion_relay.parking import PREFIX, ParkedRecordError, Ticket, read_ticket, without_ticket
 from completion_relay.replay.headers import namespace_of, text_of
-from completion_relay.topic_reader import Record
 from completion_schemas.cloudevents import claim, decode_record
 from completion_schemas.errors import CompletionError
 from completion_schemas.events import ActivityReference
@@ -20,7 +21,10 @@ from completion_schemas.times import UnixNanos
 from completion_schemas.tokens import token_fingerprint
 
 _MOST_REASON: Final = 300
+_UNDECODABLE: Final = "undecodable"
+_INSTRUCTION: Final = "instruction"
 
+Record: TypeAlias = ConsumerRecord[bytes | None, bytes | None]
 Place = tuple[int, int]
 """Partition and offset at which an event was first, on the events' topic."""
 
@@ -43,6 +47,8 @@ class Undecided:
     """`undecodable` where it holds no event, `instruction` where an operator says what is to become of one."""
     is_event: bool
     """False: what cannot be decoded is dead-lettered when it is its turn, and waits until then like any other."""
+    is_readable: bool = True
+    """Whether its bytes hold an event, also where a header of a replay makes it none: its id is then its own."""
     namespace: str = ""
     workflow_id: str = ""
     run_id: str = ""
@@ -60,6 +66,11 @@ class Undecided:
     """That an operator had it parked."""
 
     @property
+    def audited_type(self) -> str:
+        """What its audit record will have as its type; empty where it does not say one."""
+        return "" if self.type in (_UNDECODABLE, _INSTRUCTION) else self.type
+
+    @property
     def place(self) -> Place:
         """Where it was first."""
         return (self.first_partition, self.first_offset)
@@ -74,25 +85,26 @@ def undecided_record(record: Record, *, parked_of: str) -> Undecided:
     """
     ticket = ticket_of(record, parked_of=parked_of)
     headers = record.headers if ticket is None else without_ticket(record.headers)
-    said, is_event, namespace = claim(headers, record.value), False, ""
-    event_id, kind, activity = said.event_id, said.type or "undecodable", ActivityReference()
+    said, is_event, is_readable, namespace = claim(headers, record.value), False, False, ""
+    event_id, kind, activity = said.event_id, said.type or _UNDECODABLE, ActivityReference()
     if record.topic != parked_of and is_instruction(record.value, headers):
-        kind = "instruction"
+        kind = _INSTRUCTION
     with contextlib.suppress(CompletionError):
         event = decode_record(headers, record.value)
+        event_id, is_readable = event.event_id, True
         namespace = namespace_of(headers) or event.activity.namespace
-        event_id, kind, activity, is_event = event.event_id, event.type, event.activity, True
+        kind, activity, is_event = event.type, event.activity, True
     return Undecided(
         topic=record.topic,
         partition=record.partition,
         offset=record.offset,
         first_partition=ticket.partition if ticket else record.partition,
         first_offset=ticket.offset if ticket else record.offset,
-        # A record without a time has -1 as its timestamp (Kafka's NO_TIMESTAMP).
-        written_at=UnixNanos(max(0, ticket.timestamp_ms if ticket else record.timestamp) * 10**6),
+        written_at=written_at(record, ticket),
         event_id=event_id,
         type=kind,
         is_event=is_event,
+        is_readable=is_readable,
         namespace=namespace,
         workflow_id=activity.workflow_id,
         run_id=activity.run_id,
@@ -104,6 +116,12 @@ def undecided_record(record: Record, *, parked_of: str) -> Undecided:
         reason=(text_of(record.headers, f"{PREFIX}reason") or "")[:_MOST_REASON] if ticket else "",
         hold=ticket.hold if ticket else None,
     )
+
+
+def written_at(record: Record, ticket: Ticket | None) -> UnixNanos:
+    """Return when a record was written first; a parked one shows it in its ticket."""
+    # A record without a time has -1 as its timestamp (Kafka's NO_TIMESTAMP).
+    return UnixNanos(max(0, ticket.timestamp_ms if ticket else record.timestamp) * 10**6)
 
 
 def ticket_of(record: Record, *, parked_of: str) -> Ticket | None:

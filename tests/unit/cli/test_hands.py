@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import time
 from typing import Any
 
@@ -33,16 +35,22 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[Instruction]:
     """What is written, by a person at a terminal, for an event that is there."""
     said: list[Instruction] = []
 
-    async def find(*_: Any) -> Found:
-        return Found(undecided={FOUND.place: FOUND})
-
     async def instruct(_: Any, instruction: Instruction, *, wait: float) -> None:
         said.append(instruction)
 
-    monkeypatch.setattr(hands, "find", find)
+    found(monkeypatch, FOUND)
     monkeypatch.setattr(hands, "instruct", instruct)
     monkeypatch.setattr(hands, "_can_ask", lambda: True)
     return said
+
+
+def found(monkeypatch: pytest.MonkeyPatch, event: Undecided) -> None:
+    """Have this one found, whatever is asked for."""
+
+    async def find(*_: Any) -> Found:
+        return Found(undecided={event.place: event})
+
+    monkeypatch.setattr(hands, "find", find)
 
 
 def invoke(*args: str, answer: str) -> Result:
@@ -80,6 +88,27 @@ def test_the_question_does_not_mix_with_what_a_program_reads(written: list[Instr
     result = invoke("skip", "e-1", "--json", answer="y\n")
     assert result.stdout.startswith("{")
     assert "Skip it" in result.stderr
+
+
+@pytest.mark.parametrize(("is_readable", "event_id"), [(True, "e-1"), (False, "")])
+def test_an_instruction_names_the_id_that_the_records_bytes_hold(
+    written: list[Instruction],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_readable: bool,
+    event_id: str,
+) -> None:
+    """Of what is no event for a header alone, too: the relay compares it with what it finds there."""
+    found(monkeypatch, dataclasses.replace(FOUND, is_event=False, is_readable=is_readable))
+    assert invoke("skip", "e-1", "--yes", answer="").exit_code == 0
+    assert [instruction.event_id for instruction in written] == [event_id]
+
+
+def test_what_is_no_event_has_no_type_for_a_program(
+    written: list[Instruction], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found(monkeypatch, dataclasses.replace(FOUND, is_event=False, type="undecodable"))
+    assert json.loads(invoke("skip", "e-1", "--json", "--yes", answer="").stdout)["type"] == ""
 
 
 def test_the_user_of_the_machine_says_it_where_nobody_is_named(

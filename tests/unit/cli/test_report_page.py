@@ -17,6 +17,7 @@ from completion_relay.audit_report.figures import (
     Latency,
     width_of,
 )
+from completion_relay.cli.audit.report import _json
 from completion_relay.cli.report.page import About, ReportError, page
 from completion_relay.undecided.record import Undecided
 from completion_schemas.times import UnixNanos
@@ -116,3 +117,16 @@ def test_a_span_has_sixty_bars_at_most(span: int) -> None:
 
 def test_a_day_has_a_bar_an_hour() -> None:
     assert width_of(24 * HOUR) == HOUR
+
+
+def test_the_oldest_undecided_has_these_fields_for_a_program() -> None:
+    """A field more of what is known of an undecided record is none of the report's."""
+    assert _json(FIGURES, waiting("completions", 24 * HOUR), ABOUT)["oldest_undecided"] == {
+        "topic": "completions",
+        "partition": 3,
+        "offset": 17,
+        "timestamp_ms": 24 * HOUR // 10**6,
+        "event_id": "e-1",
+        "type": "completed",
+        "age": max(0, ABOUT.made_at - 24 * HOUR),
+    }

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
+from completion_relay.cli.status_report import as_object
 from completion_relay.introduction import Introduction
 from completion_relay.offset_map import encode
 from completion_relay.settings import TopicSettings
@@ -282,3 +283,33 @@ def test_a_marker_that_retention_took_is_no_trouble() -> None:
 def test_an_end_that_is_not_known_is_said_with_its_reason(end: End, problem: str) -> None:
     found, span = how_far(ALL[0], OffsetAndMetadata(40, ""), end=end, begin=0)
     assert (found.undecided, found.problem, span) == (None, problem, None)
+
+
+def test_an_undecided_event_has_these_fields_for_a_program() -> None:
+    shown = as_object(overview(replica(), oldest=oldest(event(), replicas=(replica(),))))
+    (found,) = shown["oldest"]
+    assert set(found) == {
+        "topic",
+        "partition",
+        "offset",
+        "first_partition",
+        "first_offset",
+        "written_at",
+        "event_id",
+        "type",
+        "is_event",
+        "is_readable",
+        "namespace",
+        "workflow_id",
+        "run_id",
+        "activity_id",
+        "token_fingerprint",
+        "parked_times",
+        "tries",
+        "not_before",
+        "reason",
+        "hold",
+        "age_seconds",
+        "here_seconds",
+        "is_stuck",
+    }

@@ -85,9 +85,17 @@ def test_a_replayed_event_is_for_the_namespace_that_its_replay_names() -> None:
     assert read(replace(RECORD, headers=(*RECORD.headers, header))).namespace == "billing"
 
 
+def test_a_replay_whose_namespace_cannot_be_told_is_no_event_and_keeps_its_id() -> None:
+    """An operator's instruction names it: it is refused where another event is by then."""
+    header = ("completion-replay-namespace", b"")
+    event = read(replace(RECORD, headers=(*RECORD.headers, header)))
+    assert (event.is_event, event.is_readable, event.event_id) == (False, True, "event")
+
+
 def test_what_cannot_be_decoded_is_told_by_what_it_claims() -> None:
     event = read(KafkaRecord(b"k", b"nonsense", (("ce_id", b"event"),)))
     assert (event.event_id, event.type) == ("event", "undecodable")
+    assert (event.is_event, event.is_readable, event.audited_type) == (False, False, "")
 
 
 @given(st.binary(), st.lists(st.tuples(st.text(), st.none() | st.binary())))

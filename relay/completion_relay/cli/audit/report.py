@@ -58,7 +58,7 @@ def report(
 ) -> None:
     """Say what a span of time amounts to: counts, latencies, the slowest, the most retried.
 
-    And which record has been waiting for a decision the longest, now. Latency is from the event's
+    And which event has been waiting for a decision the longest, now. Latency is from the event's
     own time to the decision; percentiles are exact.
 
     Asks the index that `audit index` keeps, where one is given or set. Else it reads the topic into
@@ -119,13 +119,21 @@ def _write(path: Path, text: str) -> None:
 
 
 def _json(found: Figures, waiting: Undecided | None, about: About) -> dict[str, Any]:
-    """Return all of it for a program; times and durations are nanoseconds."""
+    """Return all of it for a program; times and durations are nanoseconds, Kafka's timestamp milliseconds."""
     return {
         **dataclasses.asdict(about),
         **dataclasses.asdict(found),
         "oldest_undecided": None
         if waiting is None
-        else dataclasses.asdict(waiting) | {"age": _age(waiting, about)},
+        else {
+            "topic": waiting.topic,
+            "partition": waiting.partition,
+            "offset": waiting.offset,
+            "timestamp_ms": waiting.written_at // 10**6,
+            "event_id": waiting.event_id,
+            "type": waiting.type,
+            "age": _age(waiting, about),
+        },
     }
 
 

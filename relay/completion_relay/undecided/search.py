@@ -7,6 +7,7 @@ import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Final
 
 from aiokafka import TopicPartition
@@ -20,22 +21,31 @@ from completion_relay.instruction import (
 from completion_relay.parking import without_ticket
 from completion_relay.settings import Settings
 from completion_relay.topic_reader import Record, TopicReader
-from completion_relay.undecided.record import Place, Undecided, ticket_of, undecided_record
+from completion_relay.undecided.record import (
+    Place,
+    Undecided,
+    ticket_of,
+    undecided_record,
+    written_at,
+)
 from completion_relay.undecided.spans import (
     Span,
     Spans,
     first_undecided,
     is_said,
+    missing,
     opened,
     undecided,
 )
 from completion_schemas.audit import AuditRecord
 from completion_schemas.cloudevents import claim
 from completion_schemas.record import Headers
+from completion_schemas.times import UnixNanos
 
 MOST_LOOKED_THROUGH: Final = 200_000
 """Of the undecided, where looking is bounded: each partition has an equal share."""
-_LOOK_SECONDS: Final = 15.0
+LOOK_SECONDS: Final = 15.0
+"""For which `look` goes on, connecting included."""
 _POSITION = re.compile(r"(\d{1,10})/(\d{1,19})")
 
 
@@ -67,6 +77,15 @@ class Wanted:
         return claim(headers, value).event_id == self.event_id
 
 
+class Bound(StrEnum):
+    """Why not all that is undecided was looked through."""
+
+    SHARE = "share"
+    """A partition has more than its share of `MOST_LOOKED_THROUGH`."""
+    TIME = "time"
+    """`LOOK_SECONDS` were over."""
+
+
 @dataclass(slots=True)
 class Found:
     """What is known of the event that is meant."""
@@ -77,8 +96,10 @@ class Found:
     """What operators have said already, of any event."""
     decided: tuple[AuditRecord, ...] = ()
     """Only looked for where nothing is undecided."""
-    is_all: bool = True
-    """Whether all that is undecided was looked through."""
+    bound: Bound | None = None
+    """Which bound was met; None: all that is undecided was looked through."""
+    missing: tuple[str, ...] = ()
+    """Topics that are not there, or may not be seen: nothing was looked for in them."""
 
 
 async def find(settings: Settings, options: Mapping[str, Any], wanted: Wanted) -> Found:
@@ -120,7 +141,7 @@ async def find(settings: Settings, options: Mapping[str, Any], wanted: Wanted) -
 
 
 async def look(settings: Settings, options: Mapping[str, Any], wanted: Wanted) -> Found:
-    """Look for an event among the undecided, for so long and no longer.
+    """Look for an event among the undecided, for `LOOK_SECONDS` and no longer, where there is a topic.
 
     Args:
         settings: Group and topics.
@@ -128,29 +149,32 @@ async def look(settings: Settings, options: Mapping[str, Any], wanted: Wanted) -
         wanted: Which event is meant.
 
     Raises:
-        TopicError: a topic is not there.
         KafkaError: Kafka cannot be reached, or refuses.
     """
     found, events = Found(), settings.topics.completions
     try:
-        async with (
-            asyncio.timeout(_LOOK_SECONDS),
-            opened(settings, options) as (reader, spans),
-        ):
-            share = MOST_LOOKED_THROUGH // len(spans)
-            bounded = {
-                at: Span(span.start, min(span.end, span.start + share), span.settled)
-                for at, span in spans.items()
-            }
-            found.is_all = all(bounded[at].end == span.end for at, span in spans.items())
-            await _search(reader, bounded, wanted, events, found)
+        async with asyncio.timeout(LOOK_SECONDS):
+            found.missing = await missing(settings, options)
+            both = (events, settings.topics.parked)
+            there = [topic for topic in both if topic not in found.missing]
+            if not there:
+                return found
+            async with opened(settings, options, there) as (reader, spans):
+                bounded = _bounded(spans)
+                if bounded != spans:
+                    found.bound = Bound.SHARE
+                await _search(reader, bounded, wanted, events, found)
     except TimeoutError:
-        found.is_all = False
+        found.bound = Bound.TIME
     return found
 
 
 async def oldest(settings: Settings, options: Mapping[str, Any]) -> Undecided | None:
-    """Return the undecided record that was written first; None: all is decided.
+    """Return the undecided event that was written first; None: there is none.
+
+    The first one of each partition of the events' topic, where they are in the order in which
+    they were written, and each parked one: these are in the order in which they were parked. Of
+    them `MOST_LOOKED_THROUGH` are looked at, and no more.
 
     A commit that is a second old is the relay's habit (`relay.commit_interval`), so a busy
     relay always has something of that age.
@@ -159,17 +183,39 @@ async def oldest(settings: Settings, options: Mapping[str, Any]) -> Undecided | 
         TopicError: a topic is not there.
         KafkaError: Kafka cannot be reached, or refuses.
     """
-    async with (
-        opened(settings, options) as (reader, spans),
-        contextlib.aclosing(
-            first_undecided(reader, spans, parked_of=settings.topics.completions)
-        ) as records,
+    events = settings.topics.completions
+    async with opened(settings, options) as (reader, spans):
+        return await _oldest(reader, spans, events)
+
+
+async def _oldest(reader: TopicReader, spans: Spans, events: str) -> Undecided | None:
+    first = {at: span for at, span in spans.items() if at.topic == events}
+    parked = _bounded({at: span for at, span in spans.items() if at.topic != events})
+    found: Record | None = None
+    for records in (
+        first_undecided(reader, first, parked_of=events),
+        undecided(reader, parked),
     ):
-        found = [
-            undecided_record(record, parked_of=settings.topics.completions)
-            async for record in records
-        ]
-    return min(found, key=lambda record: record.written_at, default=None)
+        async with contextlib.aclosing(records):
+            async for record in records:
+                if not is_said(record, events) and (
+                    found is None or _written_at(record, events) < _written_at(found, events)
+                ):
+                    found = record
+    return None if found is None else undecided_record(found, parked_of=events)
+
+
+def _written_at(record: Record, events: str) -> UnixNanos:
+    return written_at(record, ticket_of(record, parked_of=events))
+
+
+def _bounded(spans: Spans) -> Spans:
+    """Return of each span its share of `MOST_LOOKED_THROUGH`."""
+    share = MOST_LOOKED_THROUGH // max(1, len(spans))
+    return {
+        at: Span(span.start, min(span.end, span.start + share), span.settled)
+        for at, span in spans.items()
+    }
 
 
 def _narrowed(spans: Spans, wanted: Wanted, events: str) -> Spans:

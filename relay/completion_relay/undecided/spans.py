@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from completion_relay.assigned import start_of
 from completion_relay.instruction import is_instruction
 from completion_relay.settings import Settings
-from completion_relay.topic_admin import TopicAdmin
+from completion_relay.topic_admin import TopicAdmin, TopicError
 from completion_relay.topic_reader import Record, TopicReader
 
 
@@ -35,29 +35,49 @@ Spans = Mapping[TopicPartition, Span]
 
 @contextlib.asynccontextmanager
 async def opened(
-    settings: Settings, options: Mapping[str, Any]
+    settings: Settings, options: Mapping[str, Any], topics: Sequence[str] = ()
 ) -> AsyncIterator[tuple[TopicReader, Spans]]:
     """Open the events' topic and the parked one, and say where the undecided records are now.
 
     Args:
         settings: Group and topics.
         options: What `connections.kafka_options` returns.
+        topics: Those of the two that are wanted; empty: both.
 
     Raises:
         TopicError: a topic is not there.
         KafkaError: Kafka cannot be reached, or refuses.
     """
-    topics = settings.topics
     # The offsets first: what is decided meanwhile is told as undecided, and not the other way round.
     async with TopicAdmin.connected(options) as admin:
         committed = await committed_by(admin, settings.kafka.group_id)
-    async with TopicReader.open(options, topics.completions, topics.parked) as reader:
+    async with TopicReader.open(options, *(topics or _both(settings))) as reader:
         begin, end = await reader.beginning(), await reader.end()
         spans = {}
         for at in reader.partitions:
             start = start_of(committed.get(at), beginning=begin[at], end=end[at])
             spans[at] = Span(start.offset, end[at], tuple(start.settled_ahead))
         yield reader, spans
+
+
+async def missing(settings: Settings, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return which of the two topics are not there, or may not be seen.
+
+    Raises:
+        KafkaError: Kafka cannot be reached, or refuses.
+    """
+    found = []
+    async with TopicAdmin.connected(options) as admin:
+        for topic in _both(settings):
+            try:
+                await admin.partitions(topic)
+            except TopicError:
+                found.append(topic)
+    return tuple(found)
+
+
+def _both(settings: Settings) -> tuple[str, str]:
+    return (settings.topics.completions, settings.topics.parked)
 
 
 async def committed_by(admin: TopicAdmin, group: str) -> dict[TopicPartition, OffsetAndMetadata]:

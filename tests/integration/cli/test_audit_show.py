@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
+from pathlib import Path
 
 import pytest
 from tests.integration.cli.conftest import Commands
@@ -18,6 +19,7 @@ from completion_relay.parking import parked_record
 from completion_schemas.audit import Call
 from completion_schemas.cloudevents import encode_record
 from completion_schemas.dispositions import Disposition
+from completion_schemas.events import ActivityReference
 from completion_schemas.times import UnixNanos
 
 UI = {"COMPLETION_RELAY_TEMPORAL__UI_URL": "http://localhost:8233/"}
@@ -199,7 +201,48 @@ async def test_an_event_that_is_parked_is_said_to_be_and_why(
     assert done.out.count("record ") == 1
 
 
-async def test_show_of_an_unknown_event_exits_1_and_says_why_that_may_be(
+async def test_an_event_that_has_ended_and_waits_again_is_told_with_both(
+    commands: Commands, scene: Scene
+) -> None:
+    """As when it is replayed: that no relay has decided the replay is news, and its end is old."""
+    sent = event(ActivityReference(workflow_id="w", activity_id="1"), completed(), event_id="e")
+    first, again = [await scene.emit(sent) for _ in range(2)]
+    ended = decision(
+        "e", topic=first.topic, partition=first.partition, offset=first.offset, occurred_at=None
+    )
+    await write(scene.kafka, scene.topics, ended)
+    done = await commands("audit", "show", "e", "--no-temporal")
+    assert done.code == 0, done.err
+    _, applied, waits = done.out.split("\n\n")
+    assert applied.startswith("1  applied")
+    assert waits.startswith("waits\n")
+    assert f"{again.topic}/{again.partition}/{again.offset}" in waits
+    as_json = await commands("audit", "show", "e", "--json")
+    assert [record["offset"] for record in as_json.objects] == [first.offset]
+
+
+async def test_show_from_an_index_says_how_far_that_goes(
+    commands: Commands, topics: Topics, kafka_address: str, tmp_path: Path
+) -> None:
+    record = decision("e")
+    await write(kafka_address, topics, record)
+    index = ("--database", str(tmp_path / "audit.duckdb"))
+    assert (await commands("audit", "index", *index)).code == 0
+    done = await commands("audit", "show", "e", "--no-temporal", *index)
+    assert f"The index goes as far as {show_time(record.decided_at)}." in done.err
+    assert (await commands("audit", "show", "e", "--json", *index)).err == ""
+
+
+async def test_show_of_an_unknown_event_exits_1_where_a_topic_is_missing(
+    commands: Commands, topics: Topics
+) -> None:
+    elsewhere = {"COMPLETION_RELAY_TOPICS__PARKED": f"{topics.parked}.of-nobody"}
+    done = await commands("audit", "show", "nobody", variables=elsewhere)
+    assert (done.code, done.out) == (1, "")
+    assert f"No undecided event was looked for on {topics.parked}.of-nobody" in done.err
+
+
+async def test_show_of_an_unknown_event_exits_1_and_and_says_why_that_may_be(
     commands: Commands, topics: Topics
 ) -> None:
     done = await commands("audit", "show", "nobody")

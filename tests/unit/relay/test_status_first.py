@@ -33,7 +33,7 @@ async def first(
     found = await first_of(
         reader, {at: Span(0, 100) for at in spans}, parked_of=EVENTS, within=within
     )
-    return {at: event and event.offset for at, event in found.items()}
+    return {at: None if event is None else event.offset for at, event in found.items()}
 
 
 async def test_the_first_event_of_each_partition_is_read() -> None:

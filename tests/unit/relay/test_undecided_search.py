@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from aiokafka.structs import TopicPartition
@@ -15,7 +15,16 @@ from completion_relay.instruction import Instruction, instruction_record
 from completion_relay.parking import parked_record
 from completion_relay.settings import Settings
 from completion_relay.undecided import search as searching
-from completion_relay.undecided.search import Found, Wanted, _narrowed, _search, find
+from completion_relay.undecided.search import (
+    Bound,
+    Found,
+    Wanted,
+    _narrowed,
+    _oldest,
+    _search,
+    find,
+    look,
+)
 from completion_relay.undecided.spans import Span, Spans
 from completion_schemas.cloudevents import encode_record
 from completion_schemas.events import ActivityReference, Completed, CompletionEvent, UnixNanos
@@ -23,6 +32,10 @@ from completion_schemas.record import KafkaRecord
 
 EVENTS, PARKED = "completions", "completions.parked"
 SPANS = {TopicPartition(topic, 3): Span(0, 100) for topic in (EVENTS, PARKED)}
+
+SAID = Instruction(
+    topic=EVENTS, partition=3, offset=8, event_id="x", by="ann", why="ticket 7", at=UnixNanos(1)
+)
 
 
 def sent(event_id: str) -> KafkaRecord:
@@ -37,10 +50,10 @@ def sent(event_id: str) -> KafkaRecord:
     )
 
 
-def parked(event_id: str, *, offset: int) -> KafkaRecord:
+def parked(event_id: str, *, offset: int, at_ms: int = 5_000) -> KafkaRecord:
     """Return the copy of an event that was at this offset of partition 3."""
     return parked_record(
-        Delivery(EVENTS, 3, offset, 5_000, sent(event_id), UnixNanos(0)),
+        Delivery(EVENTS, 3, offset, at_ms, sent(event_id), UnixNanos(0)),
         Park(reason="halted", tries=2, first_failed_at=None, status=None),
         key="key",
         times=1,
@@ -85,11 +98,8 @@ async def test_what_no_relay_has_parked_does_not_hide_the_event_at_the_same_plac
 
 
 async def test_what_operators_have_said_is_noted_and_is_no_event() -> None:
-    said = Instruction(
-        topic=EVENTS, partition=3, offset=8, event_id="x", by="ann", why="ticket 7", at=UnixNanos(1)
-    )
-    found = await search(InMemory(record(PARKED, 3, 41, instruction_record(said))), "x")
-    assert (found.undecided, found.told) == ({}, {(3, 8): said})
+    found = await search(InMemory(record(PARKED, 3, 41, instruction_record(SAID))), "x")
+    assert (found.undecided, found.told) == ({}, {(3, 8): SAID})
 
 
 def test_who_is_meant_by_its_place_is_one_record_or_parked() -> None:
@@ -108,10 +118,81 @@ async def test_an_event_that_is_found_by_its_place_is_read_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """`InMemory` connects to nothing: it could not look at the record by itself."""
+    opens(monkeypatch, InMemory(record(EVENTS, 3, 8, sent("x"))))
+    assert list((await find(Settings(), {}, Wanted.parse("3/8"))).undecided) == [(3, 8)]
+
+
+def opens(
+    monkeypatch: pytest.MonkeyPatch, reader: InMemory, *, spans: Spans = SPANS, missing: str = ""
+) -> None:
+    """Have the topics opened without Kafka."""
 
     @contextlib.asynccontextmanager
-    async def opened(*_: object) -> AsyncIterator[tuple[InMemory, Spans]]:
-        yield InMemory(record(EVENTS, 3, 8, sent("x"))), SPANS
+    async def opened(
+        _settings: object, _options: object, topics: Sequence[str] = (EVENTS, PARKED)
+    ) -> AsyncIterator[tuple[InMemory, Spans]]:
+        assert topics, "TopicReader cannot open none"
+        yield reader, {at: span for at, span in spans.items() if at.topic in topics}
+
+    async def named(*_: object) -> tuple[str, ...]:
+        return tuple(missing.split())
 
     monkeypatch.setattr(searching, "opened", opened)
-    assert list((await find(Settings(), {}, Wanted.parse("3/8"))).undecided) == [(3, 8)]
+    monkeypatch.setattr(searching, "missing", named)
+
+
+async def test_looking_goes_on_in_the_topic_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    opens(monkeypatch, InMemory(record(EVENTS, 3, 8, sent("x"))), missing=PARKED)
+    found = await look(Settings(), {}, Wanted.parse("x"))
+    assert (list(found.undecided), found.missing, found.bound) == ([(3, 8)], (PARKED,), None)
+
+
+async def test_where_neither_topic_is_there_nothing_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opens(monkeypatch, InMemory(), missing=f"{EVENTS} {PARKED}")
+    assert (await look(Settings(), {}, Wanted.parse("x"))).missing == (EVENTS, PARKED)
+
+
+async def test_looking_that_meets_its_share_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "MOST_LOOKED_THROUGH", 198)
+    opens(monkeypatch, InMemory(record(EVENTS, 3, 99, sent("x"))))
+    found = await look(Settings(), {}, Wanted.parse("x"))
+    assert (found.undecided, found.bound) == ({}, Bound.SHARE)
+
+
+async def test_looking_that_runs_out_of_time_says_so_and_what_it_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(searching, "LOOK_SECONDS", 0)
+    silent = TopicPartition(PARKED, 3)
+    opens(monkeypatch, InMemory(record(EVENTS, 3, 8, sent("x")), silent=silent))
+    found = await look(Settings(), {}, Wanted.parse("x"))
+    assert (list(found.undecided), found.bound) == ([(3, 8)], Bound.TIME)
+
+
+async def test_the_oldest_parked_event_is_not_the_one_that_was_parked_first() -> None:
+    reader = InMemory(
+        record(EVENTS, 3, 60, sent("new"), at_ms=9_000),
+        record(PARKED, 3, 40, parked("middle", offset=8, at_ms=5_000)),
+        record(PARKED, 3, 41, parked("oldest", offset=5, at_ms=3_000)),
+        record(PARKED, 3, 42, parked("again", offset=9, at_ms=6_000)),
+    )
+    event = await _oldest(reader, SPANS, EVENTS)
+    assert event is not None
+    assert (event.event_id, event.written_at) == ("oldest", 3_000 * 10**6)
+
+
+async def test_the_oldest_is_no_instruction() -> None:
+    reader = InMemory(
+        record(EVENTS, 3, 60, sent("event"), at_ms=9_000),
+        record(PARKED, 3, 40, instruction_record(SAID), at_ms=1),
+    )
+    event = await _oldest(reader, SPANS, EVENTS)
+    assert event is not None
+    assert event.event_id == "event"
+
+
+async def test_where_an_instruction_alone_waits_no_event_is_the_oldest() -> None:
+    reader = InMemory(record(PARKED, 3, 40, instruction_record(SAID), at_ms=1))
+    assert await _oldest(reader, SPANS, EVENTS) is None

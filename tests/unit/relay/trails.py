@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, cast
 
 from aiokafka import TopicPartition
@@ -83,7 +83,11 @@ class MemoryTrail(AuditTrail):
         }
 
     async def batches(
-        self, begin: Mapping[TopicPartition, int], end: dict[TopicPartition, int] | None
+        self,
+        begin: Mapping[TopicPartition, int],
+        end: dict[TopicPartition, int] | None,
+        *,
+        at_end: Callable[[TopicPartition], object] = lambda _: None,
     ) -> AsyncGenerator[tuple[TopicPartition, list[Record]], None]:
         for at in self.partitions:
             held = self._held[at.partition]
@@ -93,3 +97,4 @@ class MemoryTrail(AuditTrail):
                 place += len(batch)
                 self.read_offsets += [(at.partition, record.offset) for record in batch]
                 yield at, batch
+            at_end(at)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Final
 
 import typer
+from aiokafka.errors import KafkaError
 
 from completion_relay.audit_filter import AuditFilter
 from completion_relay.audit_now import NowhereToAskError, ask, place_of, workflow_link
@@ -15,7 +16,12 @@ from completion_relay.audit_trail import Unreadable
 from completion_relay.cli.audit import asking
 from completion_relay.cli.audit.options import SinceEverOption, selection
 from completion_relay.cli.audit.reading import newest, print_unreadable, reading_options
-from completion_relay.cli.audit.story import print_now, print_story, print_undecided
+from completion_relay.cli.audit.story import (
+    print_now,
+    print_story,
+    print_undecided,
+    print_waits,
+)
 from completion_relay.cli.boundary import NO
 from completion_relay.cli.options import (
     ConfigOption,
@@ -32,8 +38,17 @@ from completion_relay.cli.reach import (
     reaching_kafka,
     reaching_temporal,
 )
+from completion_relay.cli.times import show_time
 from completion_relay.settings import Settings
-from completion_relay.undecided.search import MOST_LOOKED_THROUGH, Found, Wanted, look
+from completion_relay.undecided.record import Undecided
+from completion_relay.undecided.search import (
+    LOOK_SECONDS,
+    MOST_LOOKED_THROUGH,
+    Bound,
+    Found,
+    Wanted,
+    look,
+)
 from completion_schemas.audit import AuditRecord, audit_to_json_dict
 from completion_schemas.dispositions import Disposition
 
@@ -50,7 +65,18 @@ class _Story:
     unreadable: list[Unreadable]
     originals: dict[Position, Original | None] = field(default_factory=dict)
     waits: Found = field(default_factory=Found)
-    """Where nothing was decided: what of it is undecided."""
+    """What of it is undecided: the event itself, or a replay of it."""
+    not_looked: str = ""
+    """Why that is not known."""
+    index_until: int | None = None
+    """Of decisions from an index: how far it goes, nanoseconds since the epoch. None: they are the topic's."""
+
+    def undecided(self, events: str) -> list[Undecided]:
+        """Return what of it is undecided and has not been decided since the offsets were asked for."""
+        decided = {
+            (record.partition, record.offset) for record in self.records if record.topic == events
+        }
+        return [waits for place, waits in self.waits.undecided.items() if place not in decided]
 
 
 def show(
@@ -70,8 +96,9 @@ def show(
 
     And what Temporal says now of the activity, with a link to its UI where `temporal.ui_url` is
     set. Reads the whole audit topic, unless `--from` says when the event may have been decided at
-    the earliest, or an index is given or set. An event that is not in it is looked for among those that no relay has decided.
-    With `--json` the audit records alone. Exits 1 if the event was not decided.
+    the earliest, or an index is given or set. The event, and replays of it, are also looked for among
+    those that no relay has decided, for a short time. With `--json` the audit records alone. Exits 1
+    if the event was not decided.
 
     For example:
 
@@ -86,25 +113,46 @@ def show(
             print_json(audit_to_json_dict(record))
     elif story.records:
         print_story(event_id, story.records, story.originals)
+        print_waits(story.undecided(settings.topics.completions))
         if not no_temporal:
             print_now([asyncio.run(_now(settings, record)) for record in _activities(story)])
     else:
         print_undecided(event_id, settings, list(story.waits.undecided.values()))
-        if not story.waits.is_all:
-            print_note(
-                "Not all of the events that are not decided were looked at, for there are many: "
-                f"{MOST_LOOKED_THROUGH:,} at most, and for a short time."
-            )
+    if not as_json:
+        _print_bounds(story)
     print_unreadable(settings.topics.audit, story.unreadable)
     if not story.records:
         raise typer.Exit(NO)
+
+
+def _print_bounds(story: _Story) -> None:
+    """Say of what else there may be why it is not told."""
+    if story.index_until is not None:
+        print_note(f"The index goes as far as {show_time(story.index_until)}.")
+    if story.not_looked:
+        print_note(f"Whether it waits for another decision is not known: {story.not_looked}.")
+    if story.waits.bound is Bound.SHARE:
+        print_note(
+            f"Not all undecided events were looked at: {MOST_LOOKED_THROUGH:,} at most, an equal share "
+            "of each partition."
+        )
+    if story.waits.bound is Bound.TIME:
+        print_note(
+            f"Not all undecided events were looked at: looking ended after {LOOK_SECONDS:g} s."
+        )
+    for topic in story.waits.missing:
+        print_note(
+            f"No undecided event was looked for on {topic}: it is not there, or this user may not "
+            "see it."
+        )
 
 
 async def _decided(settings: Settings, wanted: AuditFilter) -> _Story:
     if store := asking.index_of(settings):
         records, _ = await asyncio.to_thread(asking.newest, store, wanted, 0)
         if records:
-            return _Story(records, [])
+            until = await asyncio.to_thread(asking.latest, store)
+            return _Story(records, [], index_until=until)
         # The index is as far as its indexer, and "there is none" must be true of the topic.
     found = await newest(settings, wanted, 0)
     return _Story(found.records(), found.unreadable)
@@ -112,15 +160,22 @@ async def _decided(settings: Settings, wanted: AuditFilter) -> _Story:
 
 async def _story(settings: Settings, wanted: AuditFilter, *, whole: bool) -> _Story:
     story = await _decided(settings, wanted)
+    if not whole:
+        return story
     options = reading_options(settings)
-    if whole and story.records:
+    if story.records:
         # Someone who sends one id a thousand times gets no thousand look-ups.
         shown = story.records[:_MOST_ORIGINALS]
         story.originals = await originals(
             options, [(record.topic, record.partition, record.offset) for record in shown]
         )
-    elif whole:
+    try:
         story.waits = await look(settings, options, Wanted(wanted.event_id))
+    except KafkaError as error:
+        if not story.records:
+            raise
+        # Who may read the trail is told what it has: the group is not everybody's to see.
+        story.not_looked = type(error).__name__
     return story
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.text import Text
 
@@ -70,6 +70,11 @@ def print_undecided(event_id: str, settings: Settings, found: Sequence[Undecided
         )
         return
     print_line(f"Event {event_id} is not decided yet.")
+    print_waits(found)
+
+
+def print_waits(found: Iterable[Undecided]) -> None:
+    """Print where an event waits for a decision."""
     for waits in found:
         print_line()
         print_line("parked" if waits.not_before else "waits")

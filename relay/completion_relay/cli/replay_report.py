@@ -68,6 +68,8 @@ def _rows(plan: Plan) -> Iterator[tuple[str, str]]:
             yield str(plan.treatments[treatment]), f"left out: {what}"
     if plan.gone:
         yield str(plan.gone), "no longer on the topic: its retention has passed"
+    if plan.cut:
+        yield f"up to {plan.cut}", "deleted from the topic since the replay began, and not sent"
 
 
 def _plan_as_json(reading: Reading, plan: Plan, rate: float | None) -> dict[str, Any]:
@@ -86,6 +88,7 @@ def _plan_as_json(reading: Reading, plan: Plan, rate: float | None) -> dict[str,
         "copies": plan.treatments[Treatment.COPY],
         "ended_otherwise_since": plan.treatments[Treatment.SINCE],
         "gone": plan.gone,
+        "cut": plan.cut,
         "sent_before": plan.sent_before,
         "bytes": plan.bytes,
         "first_at": None if plan.first_ms is None else plan.first_ms * _MILLION,

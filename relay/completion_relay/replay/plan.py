@@ -127,6 +127,8 @@ class Plan:
     """Events to send that were looked at, by what would become of them now."""
     gone: int = 0
     """Events that the audit trail names and the topic has no more."""
+    cut: int = 0
+    """Offsets of its range, events at most, that were deleted before an interrupted replay came to them."""
     sent_before: int = 0
     """Events that this replay has sent before it was interrupted."""
     bytes: int = 0

@@ -42,7 +42,7 @@ async def make_plan(
         LineError: a line of the file holds no record.
         KafkaError: Kafka cannot be reached, or refuses.
     """
-    plan = Plan(gone=reading.gone, sent_before=reading.sent_before)
+    plan = Plan(gone=reading.gone, cut=reading.cut, sent_before=reading.sent_before)
     looks_left = reading.order.look_ups
     async with contextlib.aclosing(reading.read()) as batches:
         async for batch in batches:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -79,6 +79,9 @@ class Reading:
         self.decisions = Decisions()
         self.gone = 0
         """Events that the audit trail names and the topic has no more."""
+        self.cut = 0
+        """Offsets of its range that the topic has no more and that no run has come to: events at most,
+        for a transaction's marker has an offset, too."""
         self._settings = settings
         self._source = source
         self._selection = order.selection
@@ -137,7 +140,7 @@ class Reading:
     @property
     def length(self) -> int:
         """How many offsets, or lines, are to be read for a plan."""
-        return sum(span.end - span.begin for spans in self._spans.values() for span in spans)
+        return sum(map(_length, self._spans.values()))
 
     async def progress(self) -> dict[int, Mark]:
         """Return how far it has come, as Kafka has it; empty: it has not begun."""
@@ -180,15 +183,21 @@ class Reading:
         by_name = is_topic and selection.needs_trail
         there = await self._source.there({n: mark.span for n, mark in self.marks.items()})
         for number, span in there.items():
-            spans = selection.spans(number, span)
-            if by_name:
+            spans, mark = selection.spans(number, span), self.marks[number]
+            if not by_name:
+                planned = selection.spans(number, mark.span)
+                left, still = after(planned, mark.reached), after(spans, mark.reached)
+                self.cut += _length(left) - _length(still)
+            else:
                 offsets = (o for o in named.get(number, ()) if any(o in s for s in spans))
                 spans = runs_of(offsets)
             self._spans[number] = spans
         if by_name:
             whole = await self._source.there({number: Span(0, END) for number in there})
+            # What an earlier run has sent is not missed.
+            sent = {n: mark.reached for n, mark in self.marks.items()} if self.has_begun else {}
             self.gone = sum(
-                offset < whole[number].begin
+                sent.get(number, 0) <= offset < whole[number].begin
                 for number, offsets in named.items()
                 for offset in offsets
                 if number in whole
@@ -235,3 +244,7 @@ class Reading:
     ) -> Counter[str]:
         """Return what became of replayed events, as far as it is decided in time; see `trail.follow`."""
         return await follow(self.trail, begin, origins, within=within, step=step)
+
+
+def _length(spans: Iterable[Span]) -> int:
+    return sum(span.end - span.begin for span in spans)

@@ -35,6 +35,22 @@ async def test_only_the_named_partitions_are_read_from_begin_to_end(
         assert await read(reader, {other: 3}, {other: 4}) == [b"a3"]
 
 
+async def test_each_partition_is_told_when_it_is_read_to_its_end(
+    topics: Topics, kafka_address: str
+) -> None:
+    await produce(kafka_address, topics.completions, b"only", partition=0)
+    full, empty = (TopicPartition(topics.completions, number) for number in (0, 1))
+    told: list[TopicPartition] = []
+    async with (
+        TopicReader.open({"bootstrap_servers": kafka_address}, topics.completions) as reader,
+        contextlib.aclosing(
+            reader.batches({full: 0, empty: 0}, {full: 1, empty: 0}, at_end=told.append)
+        ) as batches,
+    ):
+        read_of = [at async for at, _ in batches]
+    assert (read_of, sorted(told)) == ([full], [full, empty])
+
+
 async def test_where_a_record_is_none_a_transactions_marker_is_none_either(
     topics: Topics, kafka_address: str
 ) -> None:

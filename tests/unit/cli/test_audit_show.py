@@ -1,0 +1,87 @@
+"""What `audit show` tells where not all of it can be had."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
+from tests.unit.relay.trails import decision
+
+from completion_relay.cli.audit import show
+from completion_relay.cli.audit.options import selection
+from completion_relay.settings import Settings
+from completion_relay.undecided.record import Undecided
+from completion_relay.undecided.search import Found
+from completion_schemas.audit import AuditRecord
+from completion_schemas.times import UnixNanos
+
+WANTED = selection(since=None, event_id="e")
+
+
+def has(monkeypatch: pytest.MonkeyPatch, *records: AuditRecord, looked: Found | KafkaError) -> None:
+    """Have the trail hold these records, and a look among the undecided come to something."""
+
+    async def decided(*_: Any) -> show._Story:
+        return show._Story(list(records), [])
+
+    async def originals(*_: Any) -> dict[Any, Any]:
+        return {}
+
+    async def look(*_: Any) -> Found:
+        if isinstance(looked, KafkaError):
+            raise looked
+        return looked
+
+    monkeypatch.setattr(show, "_decided", decided)
+    monkeypatch.setattr(show, "originals", originals)
+    monkeypatch.setattr(show, "look", look)
+
+
+async def test_who_may_not_see_the_group_is_told_what_the_trail_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    has(monkeypatch, decision("e", decided=1), looked=GroupAuthorizationFailedError())
+    story = await show._story(Settings(), WANTED, whole=True)
+    assert story.records
+    assert story.not_looked == "GroupAuthorizationFailedError"
+
+
+async def test_where_the_trail_has_nothing_a_refusal_is_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Or an event that waits would be said to be nowhere."""
+    has(monkeypatch, looked=GroupAuthorizationFailedError())
+    with pytest.raises(GroupAuthorizationFailedError):
+        await show._story(Settings(), WANTED, whole=True)
+
+
+async def test_what_was_decided_a_moment_ago_does_not_wait_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A commit can be seen a little later than the records of the same transaction."""
+    waits = Undecided(
+        topic="completions",
+        partition=0,
+        offset=7,
+        first_partition=0,
+        first_offset=7,
+        written_at=UnixNanos(0),
+        event_id="e",
+        type="completed",
+        is_event=True,
+    )
+    again = dataclasses.replace(waits, offset=9, first_offset=9)
+    record = dataclasses.replace(decision("e", decided=1), offset=7)
+    found = Found(undecided={event.place: event for event in (waits, again)})
+    has(monkeypatch, record, looked=found)
+    story = await show._story(Settings(), WANTED, whole=True)
+    assert story.undecided("completions") == [again]
+
+
+async def test_a_program_is_told_the_records_and_nothing_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    has(monkeypatch, looked=GroupAuthorizationFailedError())
+    assert (await show._story(Settings(), WANTED, whole=False)).not_looked == ""

@@ -23,9 +23,9 @@ from completion_relay.setting_types import (
     WebAddress,
 )
 
-CLOSING_SECONDS = 30.0
-"""What giving partitions up takes at most once their events are drained, where Kafka does not answer:
-the journals' last writing, and the end of their producers (`journal.py`, `producing.py`)."""
+CLOSING_SECONDS = 5.0
+"""What is left for the journals' last writing once their events are drained. They have more
+(`journal.py`), for a Kafka that does not answer: and that one does not move the group on either."""
 
 
 class KafkaSettings(Section):
@@ -58,7 +58,7 @@ class KafkaSettings(Section):
     rebalance_timeout_ms: int = Field(default=60_000, ge=5_000)
     """How long the group waits for a replica to drain, milliseconds (aiokafka's
     `rebalance_timeout_ms`, whose own default is only the session timeout). `relay.drain_timeout` must
-    fit into it, and 30 s more for a Kafka that takes its time with what is decided."""
+    fit into it, and 5 s more for writing what is decided."""
 
     empty_fetch_pause_ms: int = Field(default=0, ge=0, le=1_000)
     """Least time that a fetch without records takes, milliseconds; 0 leaves it to the broker, whose

@@ -37,7 +37,7 @@ from completion_schemas.events import ActivityReference, CompletionEvent
 
 ONLY_ON_REVOKE_AND_STOP = 60.0
 """A `commit_interval` that no test lives to see."""
-AS_LONG_AS_MAY_BE = 30.0
+AS_LONG_AS_MAY_BE = 55.0
 """A `drain_timeout` that just fits the rebalance, seconds."""
 
 

@@ -19,12 +19,10 @@ from tests.support import eventually
 from tests.unit.relay.fakes import ManualClock
 
 import completion_relay.journal
-import completion_relay.producing
 from completion_relay.entry import Entry
 from completion_relay.journal import Journal, LostPartitionError
 from completion_relay.ledger import PartitionLedger
 from completion_relay.offset_map import decode
-from completion_relay.settings import CLOSING_SECONDS
 from completion_schemas.record import KafkaRecord
 
 PARTITION = TopicPartition("completions", 3)
@@ -567,10 +565,3 @@ async def test_a_defect_gives_the_partition_up_and_does_not_stand_still(
     await stage.watch.until("failed", "lost")
     assert "a defect" in str(stage.watch.errors[-1])
     await stage.journal.close(within=PLENTY)
-
-
-def test_giving_a_partition_up_takes_no_longer_than_the_settings_reckon_with() -> None:
-    """White-box: a longer one would be evicted in the middle of it."""
-    producers = 3 * completion_relay.producing._STOP_SECONDS
-    writing = completion_relay.journal._CLOSE_SECONDS + completion_relay.journal._CANCEL_SECONDS
-    assert writing + producers <= CLOSING_SECONDS

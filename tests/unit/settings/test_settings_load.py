@@ -267,7 +267,7 @@ def test_a_password_is_never_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"kafka": {"ssl_certfile": "a.pem"}}, ("ssl_certfile", "ssl_keyfile")),
         ({"topics": {"audit": "completions"}}, ("five different topics",)),
         ({"relay": {"retry_initial": 50}}, ("retry_initial", "retry_maximum")),
-        ({"relay": {"drain_timeout": 31}}, ("relay.drain_timeout", "kafka.rebalance_timeout_ms")),
+        ({"relay": {"drain_timeout": 56}}, ("relay.drain_timeout", "kafka.rebalance_timeout_ms")),
     ],
 )
 def test_settings_that_contradict_each_other_are_both_named(

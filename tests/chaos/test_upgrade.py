@@ -12,9 +12,11 @@ from tests.chaos.command import progress
 from tests.chaos.judge import Found
 from tests.chaos.test_judge import AUDIT, GARBAGE, WELL, counted, letter
 from tests.chaos.upgrade import (
+    BEFORE_TRANSACTIONS,
     NoRevisionError,
     Upgrade,
     forgive_earlier,
+    is_before_transactions,
     reachable_revision,
     resolved,
     unpack,
@@ -27,11 +29,11 @@ from completion_schemas.dispositions import Disposition
 OLD = dataclasses.replace(AUDIT[2], relay_id="earlier.1")
 
 
-@pytest.fixture
-def revision() -> str:
+@pytest.fixture(params=["the oldest", "the previous"])
+def revision(request: pytest.FixtureRequest) -> str:
     """The revision to upgrade from."""
     try:
-        return reachable_revision()
+        return reachable_revision() if request.param == "the oldest" else resolved("HEAD~1")
     except NoRevisionError as error:
         pytest.skip(str(error))
 
@@ -46,6 +48,12 @@ async def test_an_earlier_relay_beside_this_one_loses_and_doubles_nothing(
     assert all(decided.values()), decided
     assert report.wrong == {}
     assert report.is_well
+
+
+@pytest.mark.source_tree
+def test_only_what_wrote_without_transactions_is_forgiven(revision: str) -> None:
+    assert is_before_transactions(revision) == revision.startswith(BEFORE_TRANSACTIONS)
+    assert not is_before_transactions("HEAD")
 
 
 @pytest.mark.source_tree

@@ -6,11 +6,11 @@ Both are in one group on Apache Kafka. While events come, the earlier one is kil
 started again, then this tree's; at the end the earlier one is stopped, as an upgrade
 does. Nothing may be lost or doubled.
 
-Second audit records (and dead letters) are allowed at positions that the earlier relay
-decided, and nowhere else: up to 6ec01f7 a relay writes the audit record first and
-commits the offset later, not in one transaction, so that whoever takes over after its
-death decides the position again; and it does not read what a later relay wrote into the
-commit's metadata as settled ahead.
+Up to 6ec01f7 a relay writes the audit record first and commits the offset later, not in
+one transaction, so that whoever takes over after its death decides the position again;
+and it does not read what a later relay wrote into the commit's metadata as settled
+ahead. So beside such a one, second audit records (and dead letters) are allowed at
+positions that it decided, and nowhere else; beside a later one nowhere at all.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class NoRevisionError(Exception):
 
 
 def reachable_revision() -> str:
-    """Return the revision to upgrade from: the last before transactions, else the one before this.
+    """Return the oldest revision to upgrade from: the last before transactions, else the one before this.
 
     Raises:
         NoRevisionError: this is no clone, or one without history.
@@ -64,6 +64,15 @@ def reachable_revision() -> str:
         f"neither {BEFORE_TRANSACTIONS} nor HEAD~1 is in this clone: fetch its history "
         "(git fetch --unshallow), or name a revision"
     )
+
+
+def is_before_transactions(revision: str) -> bool:
+    """Whether a relay of this revision commits offsets without a transaction."""
+    try:
+        _git("merge-base", "--is-ancestor", revision, BEFORE_TRANSACTIONS)
+    except NoRevisionError:
+        return False
+    return True
 
 
 def resolved(revision: str) -> str:
@@ -180,7 +189,7 @@ async def upgrade(asked: Upgrade, folder: Path, say: Callable[[str], None]) -> R
         kind: sum(_is_old(one.relay_id) is old for one in found.audit)
         for kind, old in (("earlier", True), ("later", False))
     }
-    forgiven = forgive_earlier(found)
+    forgiven = forgive_earlier(found) if is_before_transactions(asked.revision) else found
     return Report(
         title=f"upgrade from {asked.revision[:12]}",
         seed=asked.seed,

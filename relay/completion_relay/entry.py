@@ -25,13 +25,8 @@ class Entry:
     @property
     def size(self) -> int:
         """Bytes of all records."""
-        return sum(_size(record) for _, record in self.records)
+        return sum(record.size for _, record in self.records)
 
     def largest(self, topic: str) -> int:
         """Return the bytes of the largest record for a topic; -1: there is none."""
-        return max((_size(record) for to, record in self.records if to == topic), default=-1)
-
-
-def _size(record: KafkaRecord) -> int:
-    headers = sum(len(name) + len(value or b"") for name, value in record.headers)
-    return len(record.key or b"") + len(record.value or b"") + headers
+        return max((record.size for to, record in self.records if to == topic), default=-1)

@@ -40,9 +40,7 @@ class Kept:
     @property
     def size(self) -> int:
         """Bytes of value, key and headers."""
-        record = self.record
-        headers = sum(len(name) + len(value or b"") for name, value in record.headers)
-        return len(record.value or b"") + len(record.key or b"") + headers
+        return self.record.size
 
     @property
     def origin(self) -> Position:

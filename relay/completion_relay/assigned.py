@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata, TopicPartition
 
+from completion_relay.fetched import Fetched
 from completion_relay.journal import Journal
 from completion_relay.ledger import PartitionLedger
 from completion_relay.offset_map import MetadataError, decode
@@ -24,8 +24,8 @@ class Assigned:
     journal: Journal
     order: Order
     """What is parked of the partition of this number; shared by the two that have it."""
-    fetched: deque[ConsumerRecord] = field(default_factory=deque)
-    """Records that are not begun: the ledger does not know them yet."""
+    fetched: Fetched = field(default_factory=Fetched)
+    """Records that are not begun."""
     turn_at: float = 0.0
     """When one of them was last begun, or the first came; seconds of the clock."""
     place: Place = field(default_factory=Place)

@@ -25,6 +25,9 @@ from completion_schemas.record import KafkaRecord
 
 ENOUGH = 250
 """Records that are fetched and not begun."""
+ENOUGH_BYTES = 8 * 1024 * 1024
+"""Of such records, which then wait for room: as many where they have 32 KiB each, and two of the largest
+(`relay.max_message_bytes`). One poll may go beyond either, by what aiokafka has of each partition."""
 
 
 class TopicWasResetError(KafkaError):  # type: ignore[misc]
@@ -60,8 +63,12 @@ class Intake:
     @property
     def has_enough(self) -> bool:
         """Whether to fetch no more for now; what a full partition holds is not counted, or it held up all."""
-        waiting = (len(held.fetched) for held in self._turns if not held.ledger.is_full)
-        return sum(waiting) >= ENOUGH
+        records = size = 0
+        for held in self._turns:
+            if not held.ledger.is_full:
+                records += len(held.fetched)
+                size += held.fetched.bytes
+        return records >= ENOUGH or size >= ENOUGH_BYTES
 
     def take(self, held: Assigned, records: Iterable[ConsumerRecord]) -> None:
         """Take in what was fetched of a partition."""
@@ -88,15 +95,15 @@ class Intake:
                 turns.append(held)
                 passed += 1
                 continue
-            record = held.fetched.popleft()
+            record, size = held.fetched.popleft()
             if held.fetched:
                 turns.append(held)
             passed = 0
-            room -= self._begin(held, record)
+            room -= self._begin(held, record, size)
 
-    def _begin(self, held: Assigned, record: ConsumerRecord) -> bool:
+    def _begin(self, held: Assigned, record: ConsumerRecord, size: int) -> bool:
         held.turn_at = self._clock.monotonic()
-        receipt = held.ledger.receive(record.offset, at=held.turn_at)
+        receipt = held.ledger.receive(record.offset, size=size, at=held.turn_at)
         if receipt is Receipt.NEW:
             delivery = Delivery(
                 topic=record.topic,

@@ -41,7 +41,8 @@ _CANCEL_SECONDS = 5.0
 _RETRY_SECONDS = 1.0
 _BATCH_BYTES = 256 * 1024
 _HURRY_RECORDS = 1_000
-"""Half the default window, which the other half then goes on filling."""
+"""Half the default window, which the other half then goes on filling; so of its bytes, too: where results
+are large, a partition would else take no more than a window in each interval."""
 _TRANSACTION_RECORDS = 2_000
 _TRANSACTION_BYTES = 8 * 1024 * 1024
 _UNLIMITED = 2**30
@@ -108,6 +109,8 @@ class Journal:
         self._ledger: PartitionLedger | None = None
         self._durable: OffsetAndMetadata | None = None
         self._entries: deque[Entry] = deque()
+        self._gathered_bytes = 0
+        """Of the records that these are of, as the ledger has them."""
         self._aside = Aside(clock, again=self.add, tell=partial(observer.holds, partition))
         self._news = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -153,7 +156,12 @@ class Journal:
         """Take in what became of a record; durable a moment later."""
         self._entries.append(entry)
         self._news.set()
-        if len(self._entries) >= _HURRY_RECORDS:
+        assert self._ledger is not None  # noqa: S101 - `begin` comes first
+        self._gathered_bytes += self._ledger.bytes_of(entry.offset)
+        if (
+            len(self._entries) >= _HURRY_RECORDS
+            or 2 * self._gathered_bytes >= self._ledger.window_bytes
+        ):
             self._hurry.set()
 
     async def close(self, *, within: float) -> None:
@@ -186,6 +194,7 @@ class Journal:
                 self._hurry.clear()
                 while batch := self._next_batch():
                     await self._write_until_durable(batch)
+                self._gathered_bytes = 0
                 if self._is_closing:
                     return
         except LostPartitionError as error:

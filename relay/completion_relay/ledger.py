@@ -22,11 +22,11 @@ from typing import NamedTuple
 from completion_relay.offset_map import encode, longest, weight
 
 INTAKE_LIMIT = 3_000
-"""Characters of metadata at which a partition takes no more records.
+"""Characters of metadata beyond which a partition takes no more records.
 
-What a poll brings along beyond that (up to 250 records; 500 would do) must still
-fit into the 4,096 that Kafka takes. It does where these records are less than 2,000
-offsets apart: at most 250 runs of 2 bytes and as many holes of one byte, in Base64.
+The intake asks before each record, so one at most comes on top of that: 20 characters in Base64,
+however far its offset is from the one before (`offset_map.weight`). The rest of the 4,096 that Kafka
+takes is a reserve, which costs little: a dense partition takes 15,000 records all the same.
 """
 
 
@@ -57,6 +57,8 @@ class _Undecided(NamedTuple):
     """How many records were received before."""
     weight: int
     """What those may take in the metadata, in sum."""
+    size: int
+    """Bytes of its key, value and headers."""
     at: float
     """When it was received."""
 
@@ -65,7 +67,13 @@ class PartitionLedger:
     """One partition during one assignment."""
 
     def __init__(
-        self, *, epoch: int, window: int, begin: int, settled_ahead: Iterable[range] = ()
+        self,
+        *,
+        epoch: int,
+        window: int,
+        window_bytes: int,
+        begin: int,
+        settled_ahead: Iterable[range] = (),
     ) -> None:
         """Start with nothing received.
 
@@ -73,6 +81,7 @@ class PartitionLedger:
             epoch: Which assignment this is; grows with each.
             window: How many records, from the first undecided one on, may be received
                 before the partition is full.
+            window_bytes: How many bytes its undecided records may have before it is full.
             begin: The offset that the partition is read from: the committed one, or
                 the partition's first where that is gone or was never written.
             settled_ahead: What is settled from there on: `offset_map.decode` of the
@@ -80,10 +89,13 @@ class PartitionLedger:
         """
         self.epoch = epoch
         self._window = window
+        self.window_bytes = window_bytes
         self._undecided: OrderedDict[int, _Undecided] = OrderedDict()
         """In order of offsets; the first one is found in constant time, unlike in a dict."""
         self._received = 0
         self._weight = 0
+        self._bytes = 0
+        """Of the undecided records."""
         self._received_through = begin - 1
         self._settled_ahead = deque(settled_ahead)
         """By a former owner; ranges that end before the last received record are gone."""
@@ -91,7 +103,7 @@ class PartitionLedger:
             self._settled_ahead[-1].stop - 1 if self._settled_ahead else begin - 1
         )
 
-    def receive(self, offset: int, *, at: float) -> Receipt:
+    def receive(self, offset: int, *, size: int, at: float) -> Receipt:
         """Take note of a delivered record.
 
         Kafka delivers a partition's records in order, so all that is not beyond
@@ -99,6 +111,7 @@ class PartitionLedger:
 
         Args:
             offset: Of the record.
+            size: Its bytes, which count until it is settled.
             at: When it was received, seconds on any clock.
         """
         previous = self._received_through
@@ -113,7 +126,8 @@ class PartitionLedger:
             ahead.popleft()
         if ahead and offset in ahead[0]:
             return Receipt.SETTLED_BEFORE
-        self._undecided[offset] = _Undecided(previous, number, weight_before, at)
+        self._undecided[offset] = _Undecided(previous, number, weight_before, size, at)
+        self._bytes += size
         return Receipt.NEW
 
     def settle(self, offset: int) -> None:
@@ -124,8 +138,10 @@ class PartitionLedger:
         Raises:
             ValueError: the record was not received, or is settled already.
         """
-        if self._undecided.pop(offset, None) is None:
+        record = self._undecided.pop(offset, None)
+        if record is None:
             raise ValueError(f"offset {offset} is not undecided in this ledger")
+        self._bytes -= record.size
 
     def is_settled(self, offset: int) -> bool:
         """Whether nothing of a record is left to decide; also where there is none and later ones came."""
@@ -146,6 +162,11 @@ class PartitionLedger:
     def undecided(self) -> int:
         """How many received records are not settled."""
         return len(self._undecided)
+
+    def bytes_of(self, offset: int) -> int:
+        """Return the bytes of an undecided record; 0 of any other."""
+        record = self._undecided.get(offset)
+        return 0 if record is None else record.size
 
     @property
     def oldest_undecided(self) -> int | None:
@@ -168,15 +189,17 @@ class PartitionLedger:
         """Whether to take no more records for now.
 
         Full is a used up window, settled records behind an open one included; or
-        metadata that could grow beyond `INTAKE_LIMIT` if just the wrong ones of
-        these were settled. The latter does not stop records that a former owner
-        had received as well: its map has their place. Never full without an
-        undecided record, so there is always one whose decision makes room.
+        undecided records of `window_bytes`, which the last of them may exceed, so
+        that none is too large to be taken; or metadata that could grow beyond
+        `INTAKE_LIMIT` if just the wrong ones of these were settled. The latter does
+        not stop records that a former owner had received as well: its map has their
+        place. Never full without an undecided record, so there is always one whose
+        decision makes room.
         """
         first = self._first
         if first is None:
             return False
-        if self._received - first.number >= self._window:
+        if self._bytes >= self.window_bytes or self._received - first.number >= self._window:
             return True
         if self._received_through < self._inherited_through:
             return False

@@ -12,6 +12,9 @@ from completion_relay.observe import Observer
 
 _HEARD = 50
 """Records of one parked partition that are fetched and not begun, while no event is taken."""
+_HEARD_BYTES = 4 * 1024 * 1024
+"""Of those records, or 50 of the largest were 200 MB a partition. Not less: an instruction behind more
+than that is not heard before there is room again."""
 
 
 class Room:
@@ -56,7 +59,12 @@ class Room:
             consumer.resume(*(paused - to_pause))
 
     def _is_heard(self, held: Assigned) -> bool:
-        return held.partition.topic == self._parked and len(held.fetched) < _HEARD
+        fetched = held.fetched
+        return (
+            held.partition.topic == self._parked
+            and len(fetched) < _HEARD
+            and fetched.bytes < _HEARD_BYTES
+        )
 
     def tell(self, held: Iterable[Assigned]) -> None:
         """Tell those who wait where it is full, and the metric."""

@@ -202,6 +202,12 @@ class RelaySettings(Section):
     window: int = Field(default=2_000, ge=1, le=100_000)
     """Undecided events per partition; at that many the partition is paused. Danger: memory, 12 KB for
     each that waits (measured), and what a crash decides again."""
+    window_bytes: int = Field(default=32 * 1024 * 1024, ge=4 * 1024 * 1024, le=2**40)
+    """Bytes of a partition's undecided events (keys, values and headers); at that many the partition
+    is paused, as at `window` events. One event at most goes beyond it, so none is too large. Danger:
+    memory, twice as much (measured: an event is held as it came, and decoded) for each partition of the
+    events' and the parked topic; too little slows large results down, and parks what waits
+    sooner."""
     retry_initial: float = Field(default=0.1, gt=0, le=60)
     """First wait before a call is repeated, seconds; doubled each time, with jitter."""
     retry_maximum: float = Field(default=30.0, gt=0, le=3_600)

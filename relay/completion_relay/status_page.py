@@ -32,7 +32,7 @@ class PartitionState:
     parked_waiting: int
     """Of the parked topic: events that wait there; 0 of the other."""
     is_full: bool
-    """Whether no more records are taken until the oldest are decided."""
+    """Whether no more records are taken until some of these are decided, the oldest above all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

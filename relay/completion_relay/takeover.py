@@ -174,6 +174,7 @@ class Takeover:
         ledger = PartitionLedger(
             epoch=epoch,
             window=self._relay.window,
+            window_bytes=self._relay.window_bytes,
             begin=start.offset,
             settled_ahead=start.settled_ahead,
         )

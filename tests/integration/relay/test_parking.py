@@ -28,6 +28,7 @@ from tests.integration.relay.waiting import Scene, completed, event, relay, unre
 from tests.support import committed_offsets, consume_all, eventually, produce
 
 from completion_relay.embedded.process import free_port
+from completion_relay.ledger import PartitionLedger, Receipt
 from completion_relay.settings import HttpSettings, Settings
 from completion_relay.takeover import Takeover
 from completion_schemas.audit import AuditRecord
@@ -197,6 +198,42 @@ async def test_a_halted_namespace_fills_no_window_and_gets_its_events_when_it_is
     assert _places(audit) == sorted(
         (at.topic, at.partition, at.offset) for at in [*of_the_missing, *others]
     )
+
+
+async def test_large_results_of_a_halted_namespace_wait_in_bounded_memory_and_are_all_applied(
+    missing: Missing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By their count, a hundred times as many could be undecided before one of them is parked."""
+    undecided: list[int] = []
+    original = PartitionLedger.receive
+
+    def spy(self: PartitionLedger, offset: int, *, size: int, at: float) -> Receipt:
+        receipt = original(self, offset, size=size, at=at)
+        waiting = self.first_undecided(self.undecided)
+        undecided.append(sum(self.bytes_of(one) for one, _ in waiting))
+        return receipt
+
+    monkeypatch.setattr(PartitionLedger, "receive", spy)
+    scene = missing.scene
+    window_bytes, large = 4 * 1024 * 1024, 900_000
+    settings = missing.settings(window=2_000, window_bytes=window_bytes, park_after=600.0)
+    ids = [f"w-{number}-{uuid.uuid4().hex[:6]}" for number in range(2 * window_bytes // large)]
+    results = {one: one.ljust(large, ".") for one in ids}
+    async with unready_relay(settings):
+        for one in ids:
+            await missing.emit(missing.event(one, results[one]))
+        _, reference = await scene.waiting(timeout=600.0)
+        other = await missing.emit(event(reference, completed()))
+        # It is behind all of them: their window was full, and they were parked for it.
+        assert (await scene.decided(other)).disposition is Disposition.APPLIED
+        assert await missing.parked()
+    # Another relay, or the namespace would be there a moment before its workflows.
+    async with callers(missing, ids) as handles, unready_relay(settings):
+        found = await asyncio.gather(*(handle.result() for handle in handles))
+        assert found == list(results.values())
+        await missing.all_decided(len(ids) + 1)
+        await missing.nothing_left()
+    assert window_bytes <= max(undecided) < window_bytes + 1.1 * large
 
 
 async def test_what_one_relay_parked_another_takes_up_in_order_and_once(

@@ -243,9 +243,9 @@ async def owner(kafka: str, topics: Topics, *, begin: int) -> AsyncIterator[Owne
             observer=told,
         )
         found = await journal.open()
-        ledger = PartitionLedger(epoch=1, window=10, begin=begin)
+        ledger = PartitionLedger(epoch=1, window=10, window_bytes=10**9, begin=begin)
         for offset in range(begin, begin + 3):
-            ledger.receive(offset, at=0.0)
+            ledger.receive(offset, size=1, at=0.0)
         journal.begin(ledger)
         try:
             yield Owner(journal, found, told, topics)

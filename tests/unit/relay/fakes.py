@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
+from aiokafka.structs import ConsumerRecord
+
 from completion_relay.bulkheads import Bulkheads
 from completion_relay.evidence import Finding, Question
 from completion_relay.gate import WeatherGate
@@ -136,6 +138,16 @@ class Sent(NamedTuple):
     reference: ActivityReference
     outcome: Outcome
     identity: str
+
+
+def fetched(
+    offsets: Iterable[int], *, partition: int = 0, value: bytes = b"v"
+) -> list[ConsumerRecord]:
+    """Return records of the main topic as aiokafka brings them, with a key of one byte."""
+    return [
+        ConsumerRecord("completions", partition, offset, 1, 0, b"k", value, None, 1, 1, ())
+        for offset in offsets
+    ]
 
 
 class ScriptedSends:

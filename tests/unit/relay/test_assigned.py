@@ -67,9 +67,13 @@ def test_what_is_settled_beyond_the_deleted_records_stays_settled() -> None:
     start = start_of(committed(50, *ahead), beginning=54, end=100)
     assert (start.offset, start.settled_ahead) == (54, [range(54, 56), range(60, 61)])
     ledger = PartitionLedger(
-        epoch=1, window=10, begin=start.offset, settled_ahead=start.settled_ahead
+        epoch=1,
+        window=10,
+        window_bytes=1_000,
+        begin=start.offset,
+        settled_ahead=start.settled_ahead,
     )
-    receipts = {offset: ledger.receive(offset, at=0.0) for offset in (54, 55, 56, 60, 61)}
+    receipts = {offset: ledger.receive(offset, size=1, at=0.0) for offset in (54, 55, 56, 60, 61)}
     assert {offset for offset, receipt in receipts.items() if receipt is Receipt.NEW} == {56, 61}
 
 

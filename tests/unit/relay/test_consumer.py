@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord, TopicPartition
-from tests.unit.relay.fakes import ManualClock
+from tests.unit.relay.fakes import ManualClock, fetched
 
 from completion_relay.assigned import Assigned
 from completion_relay.consumer import Consumer
@@ -90,7 +90,7 @@ class Polls:
         await self.consumer._poll(self.stopping)
 
     def held(self, begin: int) -> Assigned:
-        ledger = PartitionLedger(epoch=1, window=10, begin=begin)
+        ledger = PartitionLedger(epoch=1, window=10, window_bytes=10**9, begin=begin)
         return Assigned(PARTITION, ledger, cast("Journal", None), Order())
 
 
@@ -135,7 +135,7 @@ async def test_a_member_that_has_enough_to_do_polls_all_the_same_with_all_paused
     polls.room = 0
     held = polls.held(begin=0)
     polls.consumer._assigned = {PARTITION: held}
-    polls.consumer._intake.take(held, [cast("ConsumerRecord[Any, Any]", None)] * ENOUGH)
+    polls.consumer._intake.take(held, fetched(range(ENOUGH)))
     polls.member.brings = dict
     await polls.poll()
     assert polls.member.asked == 0

@@ -73,7 +73,7 @@ def instruction(offset: int = 7, *, hours: float | None = None, event_id: str = 
 
 def received(bench: Bench, delivery: Delivery) -> None:
     """Receive a record as a member does, who knows that it is undecided."""
-    bench.ledger(delivery.topic).receive(delivery.offset, at=0.0)
+    bench.ledger(delivery.topic).receive(delivery.offset, size=1, at=0.0)
     bench.receive(delivery)
 
 
@@ -414,7 +414,9 @@ async def test_an_instruction_is_heard_when_it_is_fetched_and_settled_when_it_is
 async def test_an_instruction_that_is_settled_is_not_heard_again() -> None:
     """A former owner had settled it ahead of what is committed, and it is fetched again."""
     bench = Bench()
-    ledger = PartitionLedger(epoch=1, window=10, begin=0, settled_ahead=[range(80, 100)])
+    ledger = PartitionLedger(
+        epoch=1, window=10, window_bytes=10**9, begin=0, settled_ahead=[range(80, 100)]
+    )
     bench.ledgers[TOPICS.parked] = ledger
     fetched = SimpleNamespace(
         value=None, headers=instruction().record.headers, partition=PARTITION, offset=90

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 import pytest
-from aiokafka.structs import ConsumerRecord, TopicPartition
-from tests.unit.relay.fakes import VirtualClock
+from aiokafka.structs import TopicPartition
+from tests.unit.relay.fakes import VirtualClock, fetched
 
 from completion_relay.assigned import Assigned
 from completion_relay.decision import Delivery
-from completion_relay.intake import ENOUGH, Intake, TopicWasResetError
+from completion_relay.intake import ENOUGH, ENOUGH_BYTES, Intake, TopicWasResetError
 from completion_relay.journal import Journal
 from completion_relay.lanes import Lane
 from completion_relay.ledger import PartitionLedger
@@ -69,14 +69,22 @@ class Case:
             clock=VirtualClock(),
         )
 
-    def fetched(self, partition: int, offsets: Iterable[int], *, window: int = 1_000) -> Assigned:
+    def fetched(
+        self,
+        partition: int,
+        offsets: Iterable[int],
+        *,
+        window: int = 1_000,
+        window_bytes: int = 10**9,
+        value: bytes = b"v",
+    ) -> Assigned:
         held = Assigned(
             TopicPartition("completions", partition),
-            PartitionLedger(epoch=1, window=window, begin=0),
+            PartitionLedger(epoch=1, window=window, window_bytes=window_bytes, begin=0),
             cast("Journal", None),
             Order(),
         )
-        self.intake.take(held, records(partition, offsets))
+        self.intake.take(held, fetched(offsets, partition=partition, value=value))
         return held
 
     async def ends(self, lane: tuple[int, int]) -> None:
@@ -84,13 +92,6 @@ class Case:
         self.shop.gates.setdefault(lane, asyncio.Event()).set()
         before = len(self.shop.begun)
         await self.shop.until_begun(before + 1)
-
-
-def records(partition: int, offsets: Iterable[int]) -> list[ConsumerRecord]:
-    return [
-        ConsumerRecord("completions", partition, offset, 1, 0, b"k", b"v", None, 1, 1, ())
-        for offset in offsets
-    ]
 
 
 @pytest.fixture
@@ -144,6 +145,30 @@ async def test_a_partition_that_is_full_keeps_back_no_other(cases: Any) -> None:
     assert len(full.fetched) == 3
 
 
+async def test_no_more_is_begun_of_a_partition_than_its_window_has_bytes_and_all_in_the_end(
+    cases: Any,
+) -> None:
+    """Three of 10 bytes reach the 25; the last one, of 31, is taken where two of 10 are undecided."""
+    case = cases(99)
+    held = case.fetched(0, range(6), window_bytes=25, value=bytes(9))
+    case.intake.take(held, fetched([6], value=bytes(30)))
+    case.intake.begin()
+    for begun, settled in ((3, 0), (4, 1), (5, 2), (6, 3), (7, 4)):
+        await case.shop.until_begun(begun)
+        assert case.shop.begun == [(0, offset) for offset in range(begun)]
+        held.ledger.settle(settled)
+        case.intake.begin()
+    assert (len(held.fetched), held.fetched.bytes) == (0, 0)
+
+
+async def test_one_event_that_is_larger_than_the_window_is_begun(cases: Any) -> None:
+    case = cases(99)
+    case.fetched(0, range(2), window_bytes=25, value=bytes(100))
+    case.intake.begin()
+    await case.shop.until_begun(1)
+    assert case.shop.begun == [(0, 0)]
+
+
 async def test_a_partition_that_was_full_is_gone_on_with(cases: Any) -> None:
     case = cases(9)
     held = case.fetched(0, range(2), window=1)
@@ -158,11 +183,13 @@ async def test_what_a_former_owner_settled_is_not_begun(cases: Any) -> None:
     case = cases(9)
     held = Assigned(
         TopicPartition("completions", 0),
-        PartitionLedger(epoch=1, window=9, begin=0, settled_ahead=[range(1, 3)]),
+        PartitionLedger(
+            epoch=1, window=9, window_bytes=10**9, begin=0, settled_ahead=[range(1, 3)]
+        ),
         cast("Journal", None),
         Order(),
     )
-    case.intake.take(held, records(0, range(4)))
+    case.intake.take(held, fetched(range(4)))
     case.intake.begin()
     await case.shop.until_begun(2)
     assert case.shop.begun == [(0, 0), (0, 3)]
@@ -174,7 +201,7 @@ async def test_a_record_that_was_delivered_before_is_an_error_and_ends_the_intak
     """The topic was made anew: these are other records under the same offsets."""
     case = cases(9)
     held = case.fetched(0, [5])
-    case.intake.take(held, records(0, [3, 6]))
+    case.intake.take(held, fetched([3, 6]))
     case.intake.begin()
     await case.shop.until_begun(1)
     assert [str(error) for error in case.errors] == ["TopicWasResetError: completions/0/3"]
@@ -197,6 +224,14 @@ async def test_enough_is_told_by_what_is_fetched_and_not_begun(cases: Any) -> No
     case = cases(1)
     case.fetched(0, range(ENOUGH))
     assert case.intake.has_enough
+    case.intake.begin()
+    assert not case.intake.has_enough
+
+
+async def test_large_records_are_enough_by_their_bytes(cases: Any) -> None:
+    case = cases(1)
+    held = case.fetched(0, range(8), value=bytes(ENOUGH_BYTES // 8 - 1))
+    assert (held.fetched.bytes, case.intake.has_enough) == (ENOUGH_BYTES, True)
     case.intake.begin()
     assert not case.intake.has_enough
 

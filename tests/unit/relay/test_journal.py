@@ -31,6 +31,8 @@ PLENTY = 10.0
 SOON = 0.0
 NEVER = 3_600.0
 """An interval that no test lives to see."""
+HALF_A_WINDOW = 50
+"""Bytes; the records 10 to 19 have one each."""
 
 
 class Batch:
@@ -259,9 +261,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Opens:
             observer=watch,
         )
         await journal.open()
-        ledger = PartitionLedger(epoch=1, window=100, begin=10)
+        ledger = PartitionLedger(epoch=1, window=100, window_bytes=2 * HALF_A_WINDOW, begin=10)
         for offset in range(10, 20):
-            ledger.receive(offset, at=0.0)
+            ledger.receive(offset, size=1, at=0.0)
         journal.begin(ledger)
         return Stage(kafka, watch, clock, journal, ledger)
 
@@ -515,6 +517,17 @@ async def test_what_gathers_is_written_in_one_transaction(opened: Opens) -> None
     await stage.journal.close(within=PLENTY)
     assert stage.watch.told == ["wrote", "closed"]
     assert kafka.topics == {"audit": [b"10", b"11"], "parked": [b"12"]}
+
+
+async def test_large_records_are_written_when_they_take_half_of_the_window(opened: Opens) -> None:
+    """Else a partition would take no more of them in an interval than a window has room for."""
+    kafka = Kafka(OffsetAndMetadata(10, ""))
+    stage = await opened(kafka, interval=NEVER)
+    stage.ledger.receive(20, size=HALF_A_WINDOW - 1, at=0.0)
+    stage.add(20, 10)
+    await stage.watch.until("wrote")
+    assert stage.durable == [20, 10]
+    await stage.journal.close(within=PLENTY)
 
 
 async def test_a_close_writes_what_is_there_and_disconnects(opened: Opens) -> None:

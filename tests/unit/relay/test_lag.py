@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
-from aiokafka.structs import ConsumerRecord, TopicPartition
-from tests.unit.relay.fakes import VirtualClock
+from aiokafka.structs import TopicPartition
+from tests.unit.relay.fakes import VirtualClock, fetched
 
 from completion_relay.assigned import Assigned
 from completion_relay.health import Health
@@ -36,23 +36,23 @@ def stuck(held: Assigned) -> str | None:
 
 
 def test_what_is_undecided_for_long_is_stuck() -> None:
-    held = assigned(PartitionLedger(epoch=1, window=9, begin=40))
-    held.ledger.receive(50, at=2.0)
+    held = assigned(PartitionLedger(epoch=1, window=9, window_bytes=10**9, begin=40))
+    held.ledger.receive(50, size=1, at=2.0)
     assert stuck(held) == "undecided (partition/offset): 3/50 for 8 s"
 
 
 def test_what_is_here_for_long_and_not_begun_is_stuck_too() -> None:
     """The relay would say that it is ready, and nothing of it would ever happen."""
-    held = assigned(PartitionLedger(epoch=1, window=9, begin=40))
-    held.fetched.append(cast("ConsumerRecord[bytes, bytes]", None))
+    held = assigned(PartitionLedger(epoch=1, window=9, window_bytes=10**9, begin=40))
+    held.fetched.extend(fetched([50]))
     held.turn_at = 4.0
     assert stuck(held) == "undecided (partition/offset): 3/40 for 6 s"
 
 
 def test_the_page_names_the_records_that_are_undecided_for_longest() -> None:
-    held = assigned(PartitionLedger(epoch=1, window=9, begin=40))
+    held = assigned(PartitionLedger(epoch=1, window=9, window_bytes=10**9, begin=40))
     for offset, at in ((50, 2.0), (52, 3.0), (53, 4.0)):
-        held.ledger.receive(offset, at=at)
+        held.ledger.receive(offset, size=1, at=at)
     held.ledger.settle(52)
     named = [(wait.offset, wait.age_seconds) for wait in lag(held).oldest(5)]
     assert named == [(50, 8.0), (53, 6.0)]
@@ -60,10 +60,10 @@ def test_the_page_names_the_records_that_are_undecided_for_longest() -> None:
 
 
 def test_the_page_has_each_partition_with_what_waits_there() -> None:
-    held = assigned(PartitionLedger(epoch=1, window=2, begin=40))
+    held = assigned(PartitionLedger(epoch=1, window=2, window_bytes=10**9, begin=40))
     for offset in (50, 51):
-        held.ledger.receive(offset, at=2.0)
-    held.fetched.append(cast("ConsumerRecord[bytes, bytes]", None))
+        held.ledger.receive(offset, size=1, at=2.0)
+    held.fetched.extend(fetched([50]))
     held.order.park("key", 7)
     events, parked = lag(held).partitions()[0], lag(held, parked=PARTITION.topic).partitions()[0]
     assert (events.topic, events.partition, events.oldest) == ("completions", 3, 50)
@@ -74,7 +74,7 @@ def test_the_page_has_each_partition_with_what_waits_there() -> None:
 
 
 def test_where_nothing_is_here_nothing_is_stuck() -> None:
-    assert stuck(assigned(PartitionLedger(epoch=1, window=9, begin=40))) is None
+    assert stuck(assigned(PartitionLedger(epoch=1, window=9, window_bytes=10**9, begin=40))) is None
 
 
 def lag(held: Assigned, *, parked: str = "completions.parked") -> Lag:
@@ -112,19 +112,19 @@ def lag_of(ledger: PartitionLedger) -> float | None:
 
 def test_a_backlog_of_which_nothing_is_begun_is_behind() -> None:
     """As when the relay starts while Temporal is away."""
-    assert lag_of(PartitionLedger(epoch=1, window=9, begin=40)) == 60
+    assert lag_of(PartitionLedger(epoch=1, window=9, window_bytes=10**9, begin=40)) == 60
 
 
 def test_what_is_undecided_is_behind_with_all_that_follows_it() -> None:
-    ledger = PartitionLedger(epoch=1, window=9, begin=40)
+    ledger = PartitionLedger(epoch=1, window=9, window_bytes=10**9, begin=40)
     for offset in (50, 51, 52):
-        ledger.receive(offset, at=0.0)
+        ledger.receive(offset, size=1, at=0.0)
     ledger.settle(51)
     assert lag_of(ledger) == 50
 
 
 def test_a_partition_that_is_decided_to_its_end_is_not_behind() -> None:
-    ledger = PartitionLedger(epoch=1, window=9, begin=40)
-    ledger.receive(END - 1, at=0.0)
+    ledger = PartitionLedger(epoch=1, window=9, window_bytes=10**9, begin=40)
+    ledger.receive(END - 1, size=1, at=0.0)
     ledger.settle(END - 1)
     assert lag_of(ledger) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from aiokafka.structs import TopicPartition
+from tests.unit.relay.fakes import fetched
 from tests.unit.relay.workbench import PARTITION, TOPICS, Bench
 
 from completion_relay.assigned import Assigned
@@ -37,12 +38,14 @@ class Pausing:
 class Rooms:
     """A member with the two partitions of a number."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, window: int = 1) -> None:
         bench = Bench()
         self.consumer = Pausing()
         self.held: dict[TopicPartition, Assigned] = {}
         for partition in (EVENTS, PARKED):
-            bench.ledgers[partition.topic] = PartitionLedger(epoch=1, window=1, begin=0)
+            bench.ledgers[partition.topic] = PartitionLedger(
+                epoch=1, window=window, window_bytes=10, begin=0
+            )
             self.held[partition] = bench.held(partition.topic)
         self._room = Room(TOPICS.parked, bench.observer)
 
@@ -50,15 +53,31 @@ class Rooms:
         self._room.make(cast("Any", self.consumer), self.held, stop=stop)
         return self.consumer.paused()
 
+    def is_crowded(self, partition: TopicPartition) -> bool:
+        """Tell all of them, and return whether what waits in this one knows that it holds up others."""
+        self._room.tell(self.held.values())
+        return self.held[partition].place.crowded.is_set()
+
 
 def test_a_partition_that_is_full_is_paused_until_there_is_room() -> None:
     rooms = Rooms()
     assert rooms.paused() == set()
     ledger = rooms.held[EVENTS].ledger
-    ledger.receive(0, at=0.0)
+    ledger.receive(0, size=1, at=0.0)
     assert rooms.paused() == {EVENTS}
     ledger.settle(0)
     assert rooms.paused() == set()
+
+
+def test_a_partition_whose_bytes_are_used_up_is_paused_and_what_waits_there_is_told() -> None:
+    rooms = Rooms(window=1_000)
+    held = rooms.held[EVENTS]
+    held.ledger.receive(0, size=9, at=0.0)
+    assert rooms.paused() == set()
+    assert not rooms.is_crowded(EVENTS)
+    held.ledger.receive(1, size=1, at=0.0)
+    assert rooms.paused() == {EVENTS}
+    assert rooms.is_crowded(EVENTS)
 
 
 def test_in_an_outage_no_event_is_taken_and_operators_are_heard() -> None:
@@ -69,11 +88,17 @@ def test_in_an_outage_no_event_is_taken_and_operators_are_heard() -> None:
 
 def test_in_an_outage_little_of_the_parked_topic_is_fetched() -> None:
     rooms = Rooms()
-    rooms.held[PARKED].fetched.extend(cast("Any", [None] * 1_000))
+    rooms.held[PARKED].fetched.extend(fetched(range(1_000)))
+    assert rooms.paused(stop=True) == {EVENTS, PARKED}
+
+
+def test_in_an_outage_few_large_events_of_the_parked_topic_are_enough() -> None:
+    rooms = Rooms()
+    rooms.held[PARKED].fetched.extend(fetched([0], value=bytes(4 * 1024 * 1024)))
     assert rooms.paused(stop=True) == {EVENTS, PARKED}
 
 
 def test_in_an_outage_a_full_parked_partition_stays_paused() -> None:
     rooms = Rooms()
-    rooms.held[PARKED].ledger.receive(0, at=0.0)
+    rooms.held[PARKED].ledger.receive(0, size=1, at=0.0)
     assert rooms.paused(stop=True) == {EVENTS, PARKED}

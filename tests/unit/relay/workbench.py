@@ -100,7 +100,9 @@ class Bench:
         """Return the partition's, which knows nothing of what a test does not tell it."""
         ledger = self.ledgers.get(topic)
         if ledger is None:
-            ledger = self.ledgers[topic] = PartitionLedger(epoch=1, window=10, begin=0)
+            ledger = self.ledgers[topic] = PartitionLedger(
+                epoch=1, window=10, window_bytes=10**9, begin=0
+            )
             if topic == TOPICS.completions:
                 self.instructions.events = ledger
         return ledger

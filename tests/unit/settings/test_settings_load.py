@@ -55,6 +55,7 @@ WRONG: dict[str, str] = {
     "relay.max_looks": "0",
     "relay.stuck_after": "0",
     "relay.window": "0",
+    "relay.window_bytes": f"{4 * 1024 * 1024 - 1}",
     "relay.retry_initial": "-1",
     "relay.retry_maximum": "0",
     "relay.retry_budget": "0",

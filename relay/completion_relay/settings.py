@@ -197,8 +197,9 @@ class RelaySettings(Section):
     `frontend.namespaceRPS` leaves. Each relay process counts for itself."""
     max_looks: int = Field(default=16, ge=1, le=1_000)
     """Looks at what became of an activity under way at once in one namespace: after a NOT_FOUND, and
-    before each call by ids. Danger: one look may read thousands of history events; too few hold up
-    events by ids."""
+    before each call by ids. The second look of an event by ids that had to wait for its call comes on
+    top, within `max_in_flight`. Danger: one look may read thousands of history events; too few hold
+    up events by ids."""
     window: int = Field(default=2_000, ge=1, le=100_000)
     """Undecided events per partition; at that many the partition is paused. Danger: memory, 12 KB for
     each that waits (measured), and what a crash decides again."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
 import sys
 import uuid
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,9 @@ import asyncio, signal, sys
 from completion_relay.embedded import EmbeddedStack
 from completion_relay.embedded.servers import kafka_ready, temporal_ready
 
+# A shell has its background jobs ignore it, and they hand that down.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 async def main():
     told = asyncio.Event()
     if sys.argv[2] == "drains":
@@ -43,14 +48,23 @@ asyncio.run(main())
 """
 
 
-async def _owner(data: Path, how: str = "does not drain") -> asyncio.subprocess.Process:
+@contextlib.asynccontextmanager
+async def _owner(
+    data: Path, how: str = "does not drain"
+) -> AsyncIterator[asyncio.subprocess.Process]:
     # A session of its own: a terminal's foreground group, as far as signals go.
-    return await asyncio.create_subprocess_exec(
+    owner = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", _OWNER, str(data), how),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
         start_new_session=True,
     )
+    try:
+        yield owner
+    finally:
+        if owner.returncode is None:  # the test has failed
+            owner.kill()
+            await owner.wait()
 
 
 async def _ports(owner: asyncio.subprocess.Process) -> list[int]:
@@ -74,22 +88,18 @@ async def _nothing_is_left(data: Path, ports: list[int]) -> None:
 async def test_nothing_is_left_running_whatever_ends_the_owner(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    owner = await _owner(tmp_path)
-    ports = await _ports(owner)
-
-    owner.send_signal(number)
-    assert await owner.wait() != 0
-
+    async with _owner(tmp_path) as owner:
+        ports = await _ports(owner)
+        owner.send_signal(number)
+        assert await owner.wait() != 0
     await _nothing_is_left(tmp_path, ports)
 
 
 async def test_ctrl_c_reaches_the_owner_and_not_its_servers(tmp_path: Path) -> None:
-    owner = await _owner(tmp_path, "drains")
-    ports = await _ports(owner)
-
-    os.killpg(owner.pid, signal.SIGINT)
-    said, _ = await owner.communicate()
-
+    async with _owner(tmp_path, "drains") as owner:
+        ports = await _ports(owner)
+        os.killpg(owner.pid, signal.SIGINT)
+        said, _ = await owner.communicate()
     assert (said, owner.returncode) == (b"both still serve\n", 0)
     await _nothing_is_left(tmp_path, ports)
 

@@ -176,8 +176,9 @@ class Bulkhead:
         if self._limit.calls != calls:
             self._note_limit()
         self._streak.answered()
-        self._ways_given = 0
-        self._next_way = float("-inf")
+        if self._ways_given:
+            self._ways_given = 0
+            self._next_way = float("-inf")
         if self._on_trial_since is not None and started >= self._on_trial_since:
             self._end_trial()
         if self._was_sick:

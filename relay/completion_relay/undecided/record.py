@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import Final, TypeAlias
-
-from aiokafka.structs import ConsumerRecord
+from typing import TYPE_CHECKING, Final
 
 from completion_relay.instruction import Hold, is_instruction
 from completion_relay.parking import PREFIX, ParkedRecordError, Ticket, read_ticket, without_ticket
@@ -20,11 +18,13 @@ from completion_schemas.events import ActivityReference
 from completion_schemas.times import UnixNanos
 from completion_schemas.tokens import token_fingerprint
 
+if TYPE_CHECKING:
+    from completion_relay.topic_reader import Record
+
 _MOST_REASON: Final = 300
 _UNDECODABLE: Final = "undecodable"
 _INSTRUCTION: Final = "instruction"
 
-Record: TypeAlias = ConsumerRecord[bytes | None, bytes | None]
 Place = tuple[int, int]
 """Partition and offset at which an event was first, on the events' topic."""
 

@@ -15,6 +15,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import for_code
 from aiokafka.structs import ConsumerRecord, RecordMetadata
 
+from completion_relay.patient_admin import PatientAdmin
+
 PARTITIONS = 4
 MAIN_TOPIC_BYTES = 4 * 1024 * 1024
 """The relay's default for the main topic's `max.message.bytes`."""
@@ -210,7 +212,7 @@ async def consume_all(kafka: str, topic: str) -> list[ConsumerRecord]:
 
 async def committed_offsets(kafka: str, group: str, topic: str) -> dict[int, int]:
     """Return a group's committed offset by partition; a partition without one is left out."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    admin = PatientAdmin(bootstrap_servers=kafka)
     await admin.start()
     try:
         offsets = await admin.list_consumer_group_offsets(group)
@@ -224,7 +226,7 @@ async def committed_offsets(kafka: str, group: str, topic: str) -> dict[int, int
 
 
 async def _partitions(kafka: str, topic: str) -> list[TopicPartition]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    admin = PatientAdmin(bootstrap_servers=kafka)
     await admin.start()
     try:
         (described,) = await admin.describe_topics([topic])

@@ -8,11 +8,12 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from completion_relay.connections import kafka_options
+from completion_relay.patient_admin import PatientAdmin
 from completion_relay.settings import Settings
 from completion_relay.topics import DEFAULT_PARTITIONS, TopicSpec, TopicState, topic_specs
 from completion_schemas.errors import CompletionError
@@ -31,7 +32,7 @@ class TopicAdmin:
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Take what `connections.kafka_options` returns; connect to nothing."""
-        self._admin = AIOKafkaAdminClient(**options)
+        self._admin = PatientAdmin(**options)
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -49,7 +50,7 @@ class TopicAdmin:
             await self._admin.close()
 
     @property
-    def client(self) -> AIOKafkaAdminClient:
+    def client(self) -> PatientAdmin:
         """The admin client underneath."""
         return self._admin
 

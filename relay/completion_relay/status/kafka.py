@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from aiokafka.errors import CoordinatorNotAvailableError, KafkaTimeoutError, for_code
+from aiokafka.errors import KafkaTimeoutError, for_code
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from completion_relay.assigned import start_of
@@ -22,8 +22,6 @@ from completion_relay.undecided.record import Undecided, undecided_record
 from completion_relay.undecided.spans import Span, Spans, committed_by, first_undecided
 
 _ANSWER_SECONDS: Final = 5.0
-_TRIES: Final = 10
-_AGAIN_SECONDS: Final = 0.5
 _FETCH_BYTES: Final = 64 * 1024
 """Of one partition: one record is wanted."""
 
@@ -113,7 +111,8 @@ class Kafka:
     async def _group(self) -> tuple[Group, dict[TopicPartition, OffsetAndMetadata]]:
         name = self._settings.kafka.group_id
         async with TopicAdmin.connected(self._options) as admin:
-            (described,) = (await _patiently(admin, name))[0].groups
+            (answer,) = await admin.client.describe_consumer_groups([name])
+            (described,) = answer.groups
             if described[0]:
                 raise for_code(described[0])(f"group {name}")
             return group_of(described), await committed_by(admin, name)
@@ -141,15 +140,6 @@ class Kafka:
             {at: ends.get(at, unknown) for at in partitions},
             {at: begins.get(at, unknown) for at in partitions},
         )
-
-
-async def _patiently(admin: TopicAdmin, group: str) -> list[Any]:
-    """Describe the group; a new cluster makes the topic of the groups when it is first asked."""
-    for _ in range(_TRIES):
-        with contextlib.suppress(CoordinatorNotAvailableError):
-            return list(await admin.client.describe_consumer_groups([group]))
-        await asyncio.sleep(_AGAIN_SECONDS)
-    return list(await admin.client.describe_consumer_groups([group]))
 
 
 async def first_of(

@@ -117,6 +117,13 @@ class Bulkhead:
         return self._is_slow or (self._pace is not None and self.in_flight < self._limit.calls)
 
     @property
+    def why(self) -> str:
+        """Why an event waits here, for a person."""
+        if self.halted is None:
+            return f"namespace {self.namespace} takes no more calls now"
+        return f"namespace {self.namespace} is halted: {self.halted}"
+
+    @property
     def is_on_trial(self) -> bool:
         """Whether one event at a time tries: it is halted, or it throttles at one call under way."""
         return self._on_trial_since is not None

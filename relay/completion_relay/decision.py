@@ -85,6 +85,8 @@ class Former:
     """Completion calls that were made."""
     first_failed_at: UnixNanos | None = None
     """When the first of the refusals was that nobody else explains; None: there was none."""
+    keeps_place: float = 0.0
+    """For how many seconds it keeps its place now, although others wait behind it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

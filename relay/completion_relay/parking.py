@@ -9,7 +9,7 @@ at Temporal and in the audit trail stays that of its first position (promise 3).
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from completion_relay.decision import Delivery, Former, Park
@@ -148,10 +148,15 @@ def read_ticket(headers: Headers, *, of: str) -> Ticket:
 
 
 class Order:
-    """Which events of a partition are parked, so that no later one of the same activity overtakes them."""
+    """Which events of a partition are parked, so that no later one of the same activity overtakes them.
+
+    A million may be, after a night without their namespace: an activity is a number here, not a
+    string and a set. Where two share one, the later event of the one waits for the other's.
+    """
 
     def __init__(self) -> None:
-        self._parked: defaultdict[str, set[int]] = defaultdict(set)
+        self._parked: dict[int, int | set[int]] = {}
+        """By the hash of the activity's key: the first offset of its one event, or those of its events."""
         self._count = 0
 
     def __len__(self) -> int:
@@ -160,25 +165,45 @@ class Order:
 
     def park(self, key: str, offset: int) -> None:
         """Take note of an event by its activity and first offset; again is the same."""
-        offsets = self._parked[key]
-        self._count += offset not in offsets
-        offsets.add(offset)
+        activity = hash(key)
+        there = self._parked.get(activity)
+        if there is None:
+            self._parked[activity] = offset
+        elif isinstance(there, set):
+            if offset in there:
+                return
+            there.add(offset)
+        elif there == offset:
+            return
+        else:
+            self._parked[activity] = {there, offset}
+        self._count += 1
 
     def decided(self, key: str, offset: int) -> None:
         """Take note that an event, parked or not, has its final outcome."""
-        offsets = self._parked.get(key)
-        if offsets is None or offset not in offsets:
+        activity = hash(key)
+        if offset not in self._offsets(activity):
             return
-        offsets.remove(offset)
         self._count -= 1
-        if not offsets:
-            del self._parked[key]
+        there = self._parked[activity]
+        if isinstance(there, set) and len(there) > 1:
+            there.remove(offset)
+        else:
+            del self._parked[activity]
 
     def has(self, offset: int) -> bool:
         """Whether the event of that first offset is parked; takes time by the activities that are."""
-        return any(offset in offsets for offsets in self._parked.values())
+        return any(
+            offset == parked if isinstance(parked, int) else offset in parked
+            for parked in self._parked.values()
+        )
 
     def is_behind(self, key: str, offset: int) -> bool:
         """Whether an earlier event of the activity is parked and not decided."""
-        offsets = self._parked.get(key)
-        return offsets is not None and any(parked < offset for parked in offsets)
+        if not self._parked:
+            return False
+        return any(parked < offset for parked in self._offsets(hash(key)))
+
+    def _offsets(self, activity: int) -> Collection[int]:
+        parked = self._parked.get(activity, ())
+        return (parked,) if isinstance(parked, int) else parked

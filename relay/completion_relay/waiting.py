@@ -38,6 +38,7 @@ class Waiting:
     __slots__ = (
         "_gate",
         "_in_trouble_since",
+        "_keeps_place",
         "_place",
         "_waits",
         "bulkhead",
@@ -66,6 +67,7 @@ class Waiting:
         self.bulkhead = means.bulkheads[namespace]
         self._gate = means.gate
         self._place = place
+        self._keeps_place = max(_GRACE, former.keeps_place)
         self._waits = former.tries
         self._in_trouble_since: float | None = None
         self.first_failed_at: UnixNanos | None = former.first_failed_at
@@ -162,12 +164,7 @@ class Waiting:
                     await ticket.wait(self.means.clock, None, bulkhead.turned_sick, news)
                     continue
                 self._heed()
-                reason = (
-                    f"namespace {bulkhead.namespace} takes no more calls now"
-                    if bulkhead.halted is None
-                    else f"namespace {bulkhead.namespace} is halted: {bulkhead.halted}"
-                )
-                park = self._giving_in(reason)
+                park = self._giving_in(bulkhead.why)
                 if park is not None:
                     bulkhead.withdraw(ticket)
                     return park
@@ -265,7 +262,7 @@ class Waiting:
             return None
         trouble = self._trouble()
         is_due = trouble >= self.means.patience.park_after or (
-            self._place.crowded.is_set() and trouble >= _GRACE
+            self._place.crowded.is_set() and trouble >= self._grace()
         )
         is_in_doubt = self._gate.is_closed and not self._gate.is_away
         if not is_due or is_in_doubt:
@@ -278,6 +275,10 @@ class Waiting:
             first_failed_at=self.first_failed_at,
             status=self.status,
         )
+
+    def _grace(self) -> float:
+        """Return the seconds of trouble for which it keeps its place in a crowd."""
+        return self._keeps_place if self.first_failed_at is None else _GRACE
 
     def _gives_way(self) -> bool:
         """Whether to let another event try, although nobody is known to be well.
@@ -295,5 +296,5 @@ class Waiting:
         trouble = self._trouble()
         until = [self.means.patience.park_after - trouble]
         if self._place.crowded.is_set():
-            until.append(_GRACE - trouble)
+            until.append(self._grace() - trouble)
         return min((seconds for seconds in until if seconds > 0), default=None)

@@ -193,14 +193,28 @@ class Work:
         workshop, held, ticket = self._workshop, self._held, self._ticket
         former = self._former or (_FRESH if ticket is None else ticket.former)
         self._heed(plan, former)
-        if ticket is not None:
+        is_behind = self._is_behind(plan)
+        if (
+            ticket is not None
+            and former.first_failed_at is None
+            and not ticket.hold
+            and not is_behind
+        ):
+            # Nothing but its namespace kept it: it queues there, and goes when that is well. As
+            # long as it would have waited for its time, it keeps the place for which it queues.
+            former = replace(former, keeps_place=self._away_for(ticket.times))
+        elif ticket is not None:
             await self._until_its_time(ticket, partial(self._heed, plan, former))
+            is_behind = self._is_behind(plan)
         hold = self._held_back
         if hold is not None and hold.until > workshop.clock.now() and plan.key is not None:
             return held_back(hold, former)
-        if plan.key is not None and held.order.is_behind(plan.key, plan.delivery.offset):
+        if is_behind:
             return _behind(former)
         return await workshop.pipeline.decide(plan, lane, place=held.place, former=former)
+
+    def _is_behind(self, plan: Plan) -> bool:
+        return plan.key is not None and self._held.order.is_behind(plan.key, plan.delivery.offset)
 
     def _told(self, plan: Plan) -> Told | None:
         instructions = self._held.place.instructions

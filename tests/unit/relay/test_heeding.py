@@ -26,6 +26,7 @@ from tests.unit.relay.ways import (
     ways,
 )
 from tests.unit.relay.workbench import (
+    FAILED,
     HALTED,
     PARTITION,
     RELAY,
@@ -135,7 +136,7 @@ async def test_an_instruction_that_comes_first_is_heeded_when_its_event_does() -
 async def test_a_parked_event_that_waits_for_its_time_is_skipped() -> None:
     """And those of its activity that came after it go on."""
     bench = Bench([OK])
-    bench.receive(parked(bench, event("e-1"), first=7, at=40, seconds=50.0))
+    bench.receive(parked(bench, event("e-1"), first=7, at=40, seconds=50.0, after=FAILED))
     await bench.clock.until_pending(1)
     bench.receive(instruction())
     await bench.journals.until(1)

@@ -126,6 +126,16 @@ async def test_what_ends_makes_room_for_the_next_by_itself(cases: Any) -> None:
     assert case.shop.begun == [(0, 0), (0, 1)]
 
 
+async def test_what_only_queues_keeps_back_nobody_until_the_next_poll(cases: Any) -> None:
+    """Events of a sick namespace leave the room that they were given for those of others."""
+    case = cases(2)
+    case.fetched(0, range(9))
+    # All that has begun only queues, so there is room for two again.
+    case.intake._room = lambda: 2 + case.intake.lanes.starting
+    case.intake.begin()
+    await case.shop.until_begun(9)
+
+
 async def test_the_partitions_take_turns(cases: Any) -> None:
     case = cases(4)
     case.fetched(0, range(9))

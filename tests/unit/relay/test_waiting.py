@@ -74,6 +74,29 @@ async def test_in_a_crowd_an_event_gives_in_after_a_second_of_trouble() -> None:
         await there.parked()
 
 
+async def test_in_a_crowd_one_that_was_parked_for_its_namespace_keeps_its_place_for_longer() -> (
+    None
+):
+    """Or a window of them would be written anew each second."""
+    async with ways(repeat(DENIED)) as there:
+        there.place.crowded.set()
+        await there.waits(former=Former(tries=2, keeps_place=40.0))
+        while not there.tasks[0].done():
+            there.clock.advance(min(there.clock.pending) - there.clock.monotonic())
+            await _a_timer_or(there)
+        assert "is halted" in (await there.parked()).reason
+        assert there.clock.monotonic() == pytest.approx(40.0)
+
+
+async def test_one_that_then_fails_itself_does_not() -> None:
+    async with ways(repeat(UNAVAILABLE)) as there:
+        there.place.crowded.set()
+        await there.waits(former=Former(tries=20, keeps_place=40.0))
+        assert there.clock.pending == [1.0]
+        there.clock.advance(1.0)
+        await there.parked()
+
+
 async def test_an_event_that_waits_for_long_gives_in_although_there_is_room() -> None:
     async with ways(repeat(UNAVAILABLE)) as there:
         await there.waits(former=Former(tries=20))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.unit.relay.fakes import NOW, OK
 from tests.unit.relay.workbench import (
+    FAILED,
     HALTED,
     PARTITION,
     RELAY,
@@ -30,13 +31,37 @@ from completion_schemas.record import KafkaRecord
 
 async def test_a_parked_event_is_left_alone_until_its_time() -> None:
     bench = Bench([OK])
-    bench.receive(parked(bench, event(), first=7, at=40, seconds=5.0))
+    bench.receive(parked(bench, event(), first=7, at=40, seconds=5.0, after=FAILED))
     await bench.clock.until_pending(1)
     assert bench.clock.pending == [5.0]
     bench.clock.advance(5.0)
     await bench.done()
     (entry,) = bench.entries
     assert entry.offset == 40
+
+
+async def test_a_parked_event_that_nothing_but_its_namespace_kept_is_tried_before_its_time() -> (
+    None
+):
+    """It queues there instead, or a backlog would come back no faster than a window a minute."""
+    bench = Bench([OK])
+    bench.receive(parked(bench, event(), first=7, at=40, seconds=50.0))
+    await bench.done()
+    assert audit_of(bench.entries[0]).disposition is Disposition.APPLIED
+
+
+async def test_one_that_is_behind_a_parked_one_waits_for_its_time_all_the_same() -> None:
+    """It would be written again and again."""
+    bench = Bench()
+    bench.order.park(bench.key(event()), 6)
+    bench.receive(parked(bench, event(), first=7, at=40, seconds=5.0))
+    await bench.clock.until_pending(1)
+    assert bench.clock.pending == [5.0]
+    bench.order.decided(bench.key(event()), 6)
+    bench.script.sends.answers = iter([OK])
+    bench.clock.advance(5.0)
+    await bench.done()
+    assert audit_of(bench.entries[0]).disposition is Disposition.APPLIED
 
 
 async def test_a_parked_event_keeps_the_identity_of_its_first_position() -> None:
@@ -54,7 +79,7 @@ async def test_a_parked_event_keeps_the_identity_of_its_first_position() -> None
 
 async def test_a_parked_event_that_waits_is_let_go_when_the_partitions_are_given_up() -> None:
     bench = Bench()
-    bench.receive(parked(bench, event(), first=7, at=40))
+    bench.receive(parked(bench, event(), first=7, at=40, after=FAILED))
     await bench.clock.until_pending(1)
     assert not await bench.given_up()
     assert bench.entries == []
@@ -64,7 +89,7 @@ async def test_a_parked_event_that_waits_is_let_go_when_the_partitions_are_given
 async def test_no_later_event_goes_ahead_of_a_parked_one_that_was_let_go() -> None:
     """Its own time has come, and it is next in the lane."""
     bench = Bench()
-    bench.receive(parked(bench, event("e-1"), first=7, at=40, seconds=50.0))
+    bench.receive(parked(bench, event("e-1"), first=7, at=40, seconds=50.0, after=FAILED))
     bench.receive(parked(bench, event("e-2"), first=8, at=41, seconds=0.0))
     await bench.clock.until_pending(1)
     assert not await bench.given_up()
@@ -105,7 +130,9 @@ async def test_what_waits_for_nothing_is_decided_while_its_partition_is_given_up
 
 async def test_a_time_that_no_relay_writes_holds_nobody_up_for_longer_than_one_would() -> None:
     bench = Bench([OK])
-    bench.receive(parked(bench, event(), first=7, at=40, seconds=200 * 365 * 86_400.0))
+    bench.receive(
+        parked(bench, event(), first=7, at=40, seconds=200 * 365 * 86_400.0, after=FAILED)
+    )
     await bench.clock.until_pending(1)
     assert bench.clock.pending == [RELAY.park_maximum]
     assert not await bench.given_up()
@@ -126,7 +153,7 @@ async def test_a_later_event_follows_a_parked_one_of_its_activity() -> None:
 async def test_a_later_event_does_not_wait_in_the_window_for_a_parked_one() -> None:
     """It would fill the window of events that other namespaces need, and no crowd would end that."""
     bench = Bench()
-    bench.receive(parked(bench, event("e-1"), first=7, at=40, seconds=50.0))
+    bench.receive(parked(bench, event("e-1"), first=7, at=40, seconds=50.0, after=FAILED))
     bench.receive(fresh(event("e-2"), 8))
     await bench.journals.until(1)
     assert topics_of(bench.entries[0]) == [TOPICS.parked]
@@ -152,7 +179,7 @@ async def test_an_earlier_event_does_not_follow_a_later_one_that_is_parked() -> 
 async def test_a_parked_event_that_another_member_parked_is_not_overtaken() -> None:
     """The takeover has not seen it: it was not there yet."""
     bench = Bench()
-    bench.receive(parked(bench, event("e-1"), first=7, at=40, seconds=50.0))
+    bench.receive(parked(bench, event("e-1"), first=7, at=40, seconds=50.0, after=FAILED))
     assert bench.order.is_behind(bench.key(event()), 8)
     assert not await bench.given_up()
 

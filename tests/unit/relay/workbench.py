@@ -39,6 +39,8 @@ RELAY = RelaySettings(park_initial=4.0, park_maximum=60.0)
 PARTITION = 3
 UNAVAILABLE = Answer(Status.UNAVAILABLE, "shard unavailable, please backoff and retry")
 HALTED = Park(reason="halted", tries=2, first_failed_at=None, status=None)
+"""Nothing but its namespace keeps the event."""
+FAILED = Park(reason="no answer", tries=2, first_failed_at=UnixNanos(NOW - 10**9), status=None)
 
 
 class Journals:
@@ -159,6 +161,7 @@ def parked(
     first: int,
     at: int,
     seconds: float = 5.0,
+    after: Park = HALTED,
     times: int = 1,
     key: str | None = None,
     hold: Hold | None = None,
@@ -166,7 +169,7 @@ def parked(
     """Return an event as it is read from the parked topic at offset `at`, `first` being its own."""
     record = parked_record(
         fresh(one, first),
-        HALTED,
+        after,
         key=bench.key(one) if key is None else key,
         times=times,
         not_before=UnixNanos(bench.clock.now() + round(seconds * 1e9)),

@@ -67,14 +67,31 @@ async def produce_batch(
     kafka: str, topic: str, records: Iterable[Written], *, partition: int
 ) -> list[tuple[int, int]]:
     """Write records as one batch; return partition and offset of each."""
+    written = list(records)
     async with AIOKafkaProducer(bootstrap_servers=kafka, acks="all") as producer:
-        building: Any = producer.create_batch()
-        building._builder = _DefaultRecordBatchBuilderPy(2, 0, 0, -1, -1, 0, 2**20)
-        count = 0
-        for record in records:
-            assert building.append(
-                timestamp=None, key=record.key, value=record.value, headers=record.named()
-            )
-            count += 1
-        at = await (await producer.send_batch(building, topic, partition=partition))
-    return [(partition, at.offset + delta) for delta in range(count)]
+        first = await send_batch(producer, topic, written, partition=partition)
+    return [(partition, first + delta) for delta in range(len(written))]
+
+
+async def send_batch(
+    producer: AIOKafkaProducer, topic: str, records: Iterable[Written], *, partition: int
+) -> int:
+    """Write records as one batch; return the offset of the first.
+
+    Args:
+        producer: One without idempotence, which asks for a builder of its own.
+        topic: Where to.
+        records: One or more.
+        partition: Where to.
+
+    Raises:
+        KafkaError: the brokers did not take it.
+    """
+    building: Any = producer.create_batch()
+    building._builder = _DefaultRecordBatchBuilderPy(2, 0, 0, -1, -1, 0, 2**20)
+    for record in records:
+        assert building.append(
+            timestamp=None, key=record.key, value=record.value, headers=record.named()
+        )
+    sent = await (await producer.send_batch(building, topic, partition=partition))
+    return int(sent.offset)

@@ -13,10 +13,11 @@ from aiokafka.structs import ConsumerRecord
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
-from tests.chaos.judge import Commit, Ended, Found
-from tests.chaos.load import Address
+from tests.chaos.found import Commit, Ended, Found
+from tests.chaos.script import Address
 from tests.support import committed_offsets, consume_all
 
+from completion_relay.odd_headers import read_odd_headers
 from completion_schemas.audit import decode_audit
 from completion_schemas.record import KafkaRecord
 
@@ -41,11 +42,12 @@ async def gather(
         topics: The five topics' names by those of the settings (`completions`, `audit`, …).
         addresses: The activities that waited.
     """
-    results: dict[Address, str] = {}
+    results: dict[Address, tuple[str, ...]] = {}
     ends: dict[Address, list[Ended]] = {}
     for workflow in sorted({workflow for workflow, _ in addresses}):
         history = await client.get_workflow_handle(workflow).fetch_history()
         read_history(workflow, history.events, results, ends)
+    read_odd_headers()
     main = await consume_all(kafka, topics["completions"])
     return Found(
         topic=topics["completions"],
@@ -73,6 +75,7 @@ async def uncommitted(kafka: str, group: str, topics: Mapping[str, str]) -> dict
         f"{topics['completions']}/{partition}": end - committed.get(partition, 0)
         for partition, end in (await _end_offsets(kafka, topics["completions"])).items()
     }
+    read_odd_headers()
     parked = await committed_offsets(kafka, group, topics["parked"])
     for record in await consume_all(kafka, topics["parked"]):
         where = f"{topics['parked']}/{record.partition}"
@@ -122,7 +125,7 @@ def _string(data: bytes, at: int) -> tuple[str, int]:
 def read_history(
     workflow: str,
     events: Sequence[HistoryEvent],
-    results: dict[Address, str],
+    results: dict[Address, tuple[str, ...]],
     ends: dict[Address, list[Ended]],
 ) -> None:
     scheduled: dict[int, str] = {}
@@ -139,8 +142,8 @@ def read_history(
             )
         elif event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
             (payload,) = event.workflow_execution_completed_event_attributes.result.payloads
-            for number, text in enumerate(json.loads(payload.data)):
-                results[workflow, str(number)] = text
+            for number, ended in enumerate(json.loads(payload.data)):
+                results[workflow, str(number)] = tuple(ended)
 
 
 def _plain(record: ConsumerRecord[bytes | None, bytes | None]) -> KafkaRecord:

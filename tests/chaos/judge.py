@@ -8,76 +8,90 @@ script says; the relay's own word (audit, dead letters, offsets) is held against
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from tests.chaos.load import GARBAGE_HEADER, Address, Garbage, Item, event_id, result
+from tests.chaos.found import (
+    DLQ,
+    Finding,
+    Found,
+    Position,
+    by_its_position,
+    is_odd,
+    origin,
+    what,
+)
+from tests.chaos.poison import judge_poison
+from tests.chaos.script import (
+    ENDS,
+    Address,
+    Event,
+    Garbage,
+    Item,
+    Kind,
+    ending,
+    event_id,
+    returned,
+)
 
 from completion_schemas.audit import AuditRecord
 from completion_schemas.dispositions import DeadLetterReason, Disposition
 from completion_schemas.record import KafkaRecord
 
-Position = tuple[int, int]
-"""Partition and offset on the main topic."""
-
-_DLQ = "completion-dlq-"
-_EXAMPLES = 5
-_OF_AN_EVENT = frozenset({Disposition.APPLIED, Disposition.DUPLICATE})
+_BECOMES: Mapping[Kind, frozenset[Disposition]] = {
+    **dict.fromkeys(ENDS, frozenset({Disposition.APPLIED, Disposition.DUPLICATE})),
+    Kind.HEARTBEAT: frozenset({Disposition.APPLIED, Disposition.COALESCED}),
+    # Temporal never says no, and its activity waits on: the deadline alone ends it.
+    Kind.POISON: frozenset({Disposition.EXPIRED}),
+    Kind.ELSEWHERE: frozenset({Disposition.DEAD_LETTERED}),
+    Kind.GARBAGE: frozenset({Disposition.DEAD_LETTERED}),
+}
+"""What may become of a record."""
+_REASONS: Mapping[Kind, DeadLetterReason] = {
+    Kind.ELSEWHERE: DeadLetterReason.FORBIDDEN,
+    Kind.GARBAGE: DeadLetterReason.UNDECODABLE,
+}
+"""Why it is a dead letter, where it must be one."""
+_TYPES: Mapping[Kind, str] = {
+    Kind.COMPLETED: "completed",
+    Kind.FAILED: "failed",
+    Kind.CANCELED: "canceled",
+    Kind.UNASKED: "canceled",
+    Kind.HEARTBEAT: "heartbeat",
+    Kind.POISON: "completed",
+    Kind.ELSEWHERE: "completed",
+}
+"""The type of the event. Of garbage the audit record says what it claims, if anything."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """How an activity ended, as Temporal's history has it."""
+class Script:
+    """What was emitted, by what identifies it."""
 
-    identity: str
-    """Of the request that ended it."""
-    outcome: str
-    """`completed`, or what else."""
+    seed: int
+    items: Sequence[Item]
+    kinds: Mapping[str, Kind]
+    """By the id of the event; garbage by its own."""
+    ends: Mapping[Address, Kind]
+    """How each activity is to end."""
 
+    @classmethod
+    def of(cls, seed: int, items: Sequence[Item]) -> Script:
+        """Return the script of a run."""
+        kinds = {
+            named(seed, item): Kind.GARBAGE if isinstance(item, Garbage) else item.kind
+            for item in items
+        }
+        return cls(seed, items, kinds, ending(items))
 
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """An offset commit, as the group's own log has it."""
-
-    topic: str
-    partition: int
-    offset: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What is there at the end of a run."""
-
-    topic: str
-    """The main topic."""
-    main: Mapping[Position, KafkaRecord]
-    audit: Sequence[AuditRecord]
-    """Read with `read_committed`."""
-    dead_letters: Sequence[KafkaRecord]
-    """Read with `read_committed`."""
-    results: Mapping[Address, str]
-    """What the workflows returned for their activities."""
-    ends: Mapping[Address, Sequence[Ended]]
-    """Every end that history has for an activity."""
-    commits: Sequence[Commit]
-    """All commits of the group, oldest first."""
-    uncommitted: Mapping[str, int]
-    """Records behind the committed offset, by topic and partition as text."""
+    def event_id(self, address: Address) -> str:
+        """Return the id of the one event that may end an activity."""
+        return event_id(self.seed, Event(self.ends[address], address))
 
 
-@dataclass
-class Finding:
-    """A number that must be 0."""
-
-    name: str
-    count: int = 0
-    examples: list[str] = field(default_factory=list)
-
-    def add(self, example: object, count: int = 1) -> None:
-        """Count something found."""
-        self.count += count
-        if len(self.examples) < _EXAMPLES:
-            self.examples.append(str(example))
+def named(seed: int, item: Item) -> str:
+    """Return what a record of the item is called by `found.what`."""
+    return f"garbage {item.number}" if isinstance(item, Garbage) else event_id(seed, item)
 
 
 def judge(seed: int, items: Sequence[Item], found: Found) -> list[Finding]:
@@ -88,58 +102,61 @@ def judge(seed: int, items: Sequence[Item], found: Found) -> list[Finding]:
         items: What was emitted.
         found: What is there now.
     """
-    addresses = {event_id(seed, item): item for item in items if not isinstance(item, Garbage)}
-    named: dict[str, Finding] = {}
+    script = Script.of(seed, items)
+    findings: dict[str, Finding] = {}
 
     def finding(name: str) -> Finding:
-        return named.setdefault(name, Finding(name))
+        return findings.setdefault(name, Finding(name))
 
-    _judge_kafka(seed, items, found, finding)
-    _judge_activities(seed, addresses, found, finding)
-    _judge_audit(addresses, found, finding)
-    _judge_dead_letters(found, finding)
+    _judge_kafka(script, found, finding)
+    _judge_activities(script, found, finding)
+    _judge_audit(script, found, finding)
+    _judge_heartbeats(script, found, finding)
+    judge_poison(script.kinds, found, finding)
+    _judge_dead_letters(script, found, finding)
     _judge_offsets(found, finding)
-    return list(named.values())
+    return list(findings.values())
 
 
 _Named = Callable[[str], Finding]
 
 
-def _judge_kafka(seed: int, items: Sequence[Item], found: Found, finding: _Named) -> None:
+def _judge_kafka(script: Script, found: Found, finding: _Named) -> None:
     lost = finding("acknowledged records that Kafka lost")
-    there = Counter(_what(record) for record in found.main.values())
+    there = Counter((what(record), is_odd(record)) for record in found.main.values())
     wanted = Counter(
-        f"garbage {item.number}" if isinstance(item, Garbage) else event_id(seed, item)
-        for item in items
+        (named(script.seed, item), isinstance(item, Event) and item.odd) for item in script.items
     )
-    for what, count in (wanted - there).items():
-        lost.add(what, count)
+    for record, count in (wanted - there).items():
+        lost.add(record, count)
 
 
-def _judge_activities(
-    seed: int, addresses: Mapping[str, Address], found: Found, finding: _Named
-) -> None:
-    lost = finding("activities never completed")
+def _judge_activities(script: Script, found: Found, finding: _Named) -> None:
+    lost = finding("activities never ended")
     unreturned = finding("activities whose workflow did not end")
-    other = finding("activities with a result that is not theirs")
-    doubled = finding("activities completed twice")
+    other = finding("activities with an outcome that is not theirs")
+    doubled = finding("activities ended twice")
     wrong = finding("activities ended by a wrong event")
-    for own_id, address in addresses.items():
+    for address, kind in script.ends.items():
         ends = found.ends.get(address, ())
+        own = returned(script.seed, address, kind)
         if not ends:
             lost.add(address)
         elif address not in found.results:
             unreturned.add(address)
-        elif found.results[address] != result(seed, address):
-            other.add((address, found.results[address]))
+        elif found.results[address] != own:
+            other.add((address, found.results[address], own))
         if len(ends) > 1:
             doubled.add((address, [end.identity for end in ends]), len(ends) - 1)
         for end in ends:
-            if end.outcome != "completed" or _event_of(end.identity) != own_id:
+            if end.outcome != own[0] or _event_of(end.identity) != script.event_id(address):
                 wrong.add((address, end))
+    # Those that have no event: a poison token names them, which ends nothing.
+    for address in found.ends.keys() - script.ends.keys():
+        wrong.add((address, found.ends[address]))
 
 
-def _judge_audit(addresses: Mapping[str, Address], found: Found, finding: _Named) -> None:
+def _judge_audit(script: Script, found: Found, finding: _Named) -> None:
     missing = finding("positions without an audit record")
     second = finding("second audit records of a position")
     strange = finding("audit records of no position")
@@ -155,34 +172,66 @@ def _judge_audit(addresses: Mapping[str, Address], found: Found, finding: _Named
             continue
         if len(records) > 1:
             second.add((position, _told(records)), len(records) - 1)
-        what = _what(found.main[position])
+        name = what(found.main[position])
         for record in records:
-            if not _fits(what, record):
-                misjudged.add((position, str(record.disposition), record.detail))
+            if not _fits(name, script.kinds.get(name), record):
+                misjudged.add((position, name, str(record.disposition), record.detail))
             if record.disposition is Disposition.APPLIED:
-                applied[what].add(position)
-    for own_id, address in addresses.items():
+                applied[name].add(position)
+    for address in script.ends:
         marks = {_position_of(end.identity) for end in found.ends.get(address, ())}
-        if marks != {f"{found.topic}/{p}/{o}" for p, o in applied[own_id]}:
-            contradicting.add((address, sorted(marks), sorted(applied[own_id])))
+        own = applied[script.event_id(address)]
+        if marks != {f"{found.topic}/{p}/{o}" for p, o in own}:
+            contradicting.add((address, sorted(marks), sorted(own)))
 
 
-def _judge_dead_letters(found: Found, finding: _Named) -> None:
+def _fits(name: str, kind: Kind | None, record: AuditRecord) -> bool:
+    if kind is None or record.disposition not in _BECOMES[kind]:
+        return False
+    if record.reason is not _REASONS.get(kind):
+        return False
+    return kind is Kind.GARBAGE or (record.event_id, record.type) == (name, _TYPES[kind])
+
+
+def _judge_heartbeats(script: Script, found: Found, finding: _Named) -> None:
+    """Of one key, what is behind the end of the activity cannot have been taken by Temporal."""
+    late = finding("heartbeats applied behind the end of their activity")
+    applied = [
+        (position, found.main[position], script.kinds.get(what(found.main[position])))
+        for position, (record, *_) in by_its_position(found.audit).items()
+        if record.disposition is Disposition.APPLIED and position in found.main
+    ]
+    ended = {
+        (position[0], record.key): position[1] for position, record, kind in applied if kind in ENDS
+    }
+    for (partition, offset), record, kind in applied:
+        end = ended.get((partition, record.key))
+        if kind is Kind.HEARTBEAT and end is not None and end < offset:
+            late.add(((partition, offset), what(record)))
+
+
+def _judge_dead_letters(script: Script, found: Found, finding: _Named) -> None:
     wrongly = finding("events wrongly dead-lettered")
     second = finding("second dead letters of a position")
     changed = finding("dead letters that are not the original bytes")
-    missing = finding("garbage that was not dead-lettered")
-    garbage = {at for at, record in found.main.items() if _is_garbage(record)}
+    missing = finding("records that were not dead-lettered, and should be")
+    reasons = finding("dead letters with a reason that is not theirs")
+    kinds = ((at, script.kinds.get(what(record))) for at, record in found.main.items())
+    wanted = {at: _REASONS[kind] for at, kind in kinds if kind is not None and kind in _REASONS}
     seen: Counter[Position] = Counter()
     for letter in found.dead_letters:
         added = dict(letter.headers)
+        reason, detail = (added.get(f"{DLQ}{name}") for name in ("reason", "detail"))
         at = origin(letter)
         seen[at] += 1
-        if at not in garbage:
-            wrongly.add((at, added.get(f"{_DLQ}reason"), added.get(f"{_DLQ}detail")))
-        elif _original(letter) != found.main[at]:
+        if at not in wanted:
+            wrongly.add((at, reason, detail))
+            continue
+        if _original(letter) != found.main[at]:
             changed.add(at)
-    for at in garbage - seen.keys():
+        if reason != wanted[at].value.encode():
+            reasons.add((at, reason, detail))
+    for at in wanted.keys() - seen.keys():
         missing.add(at)
     for at, count in seen.items():
         if count > 1:
@@ -203,48 +252,12 @@ def _judge_offsets(found: Found, finding: _Named) -> None:
         last[at] = commit.offset
 
 
-def by_its_position(audit: Iterable[AuditRecord]) -> dict[Position, list[AuditRecord]]:
-    """Return the audit records by the position they are about."""
-    by_position: defaultdict[Position, list[AuditRecord]] = defaultdict(list)
-    for record in audit:
-        by_position[record.partition, record.offset].append(record)
-    return dict(by_position)
-
-
-def origin(letter: KafkaRecord) -> Position:
-    """Return the position that a dead letter says it is of; -1 for what it does not say."""
-    headers = dict(letter.headers)
-    partition, offset = (headers.get(f"{_DLQ}{name}") or b"-1" for name in ("partition", "offset"))
-    return int(partition), int(offset)
-
-
-def _told(records: Iterable[AuditRecord]) -> str:
+def _told(records: Sequence[AuditRecord]) -> str:
     return ", ".join(f"{record.disposition} by {record.relay_id}" for record in records)
 
 
-def _fits(what: str, record: AuditRecord) -> bool:
-    if what.startswith("garbage "):
-        return (record.disposition, record.reason) == (
-            Disposition.DEAD_LETTERED,
-            DeadLetterReason.UNDECODABLE,
-        )
-    return record.disposition in _OF_AN_EVENT and record.event_id == what
-
-
-def _what(record: KafkaRecord) -> str:
-    headers = dict(record.headers)
-    number = headers.get(GARBAGE_HEADER)
-    if number is not None:
-        return f"garbage {number.decode()}"
-    return (headers.get("ce_id") or b"").decode()
-
-
-def _is_garbage(record: KafkaRecord) -> bool:
-    return _what(record).startswith("garbage ")
-
-
 def _original(letter: KafkaRecord) -> KafkaRecord:
-    headers = tuple(header for header in letter.headers if not header[0].startswith(_DLQ))
+    headers = tuple(header for header in letter.headers if not header[0].startswith(DLQ))
     return KafkaRecord(letter.key, letter.value, headers)
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rich.table import Table
-from tests.chaos.judge import Finding
+from tests.chaos.found import Finding, Found, by_its_position, what
+from tests.chaos.judge import Script
+from tests.chaos.script import Event, Item, Kind, waiting_for
+
+from completion_schemas.record import KafkaRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +26,9 @@ class Report:
     settled_after: float
     """Seconds from the last fault's end until everything was committed; negative: never was."""
     load: Mapping[str, int]
-    """Activities, events, duplicates, garbage."""
+    """Activities, records, duplicates."""
+    events: Mapping[str, Mapping[str, int]]
+    """What became of the records, by kind; each counted once."""
     faults: Mapping[str, int]
     """By kind, those that were carried out."""
     told: Mapping[str, Any]
@@ -50,6 +57,7 @@ class Report:
             "seconds": self.seconds,
             "settled_after": round(self.settled_after, 1),
             "load": dict(self.load),
+            "events": {kind: dict(became) for kind, became in self.events.items()},
             "faults": dict(self.faults),
             "told": dict(self.told),
             "findings": {finding.name: finding.count for finding in self.findings},
@@ -65,6 +73,10 @@ class Report:
         for name, count in self.load.items():
             table.add_row(name, f"{count:,}")
         table.add_section()
+        for kind, became in self.events.items():
+            told = ", ".join(f"{count:,} {disposition}" for disposition, count in became.items())
+            table.add_row(kind, told or "0")
+        table.add_section()
         for kind, count in self.faults.items():
             table.add_row(kind, str(count))
         table.add_section()
@@ -78,3 +90,28 @@ class Report:
             for example in finding.examples:
                 table.add_row(f"  {example[:300]}", "", style="dim")
         return table
+
+
+def events_by_kind(seed: int, items: Sequence[Item], found: Found) -> dict[str, dict[str, int]]:
+    """Return what became of the records that are there, by kind."""
+    kinds = Script.of(seed, items).kinds
+    became: dict[str, Counter[str]] = {str(kind): Counter() for kind in Kind}
+    for position, (record, *_) in by_its_position(found.audit).items():
+        kind = kinds.get(what(found.main[position])) if position in found.main else None
+        if kind is not None:
+            became[str(kind)][str(record.disposition)] += 1
+    return {kind: dict(sorted(count.items())) for kind, count in became.items()}
+
+
+def load_figures(items: Sequence[Item], records: Iterable[KafkaRecord]) -> dict[str, int]:
+    """Return what a run's load was, by what is there; who is named by ids, by what was emitted."""
+    there = Counter(what(record) for record in records)
+    return {
+        "activities": len(waiting_for(items)),
+        "records on the main topic": there.total(),
+        "of them duplicates": there.total() - len(there),
+        "of them by ids": sum(isinstance(item, Event) and item.by_ids for item in items),
+        "of them with an odd header name": sum(
+            isinstance(item, Event) and item.odd for item in items
+        ),
+    }

@@ -4,49 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aiokafka.errors import KafkaError
-from temporalio.client import Client, WorkflowFailureError
-from temporalio.service import RPCError
+from temporalio.client import Client
 from tests.chaos import plan as planning
 from tests.chaos.cluster import LinkedKafka
+from tests.chaos.emit import Emitter
 from tests.chaos.faults import Faults
-from tests.chaos.gather import gather, uncommitted
-from tests.chaos.judge import Finding, Found, judge
-from tests.chaos.load import Emitter, Garbage, Item, Waiting, addresses, connect, script
+from tests.chaos.found import Finding
+from tests.chaos.gather import gather
+from tests.chaos.judge import judge
+from tests.chaos.leaks import leaks
+from tests.chaos.load import Waiting, connect
 from tests.chaos.metrics import Scraped
 from tests.chaos.plan import Fault
 from tests.chaos.proxy import Link
 from tests.chaos.relays import GUARD_KILLED, Line, Relays
-from tests.chaos.report import Report
-from tests.support import eventually
+from tests.chaos.report import Report, events_by_kind, load_figures
+from tests.chaos.script import (
+    Item,
+    Kind,
+    addresses,
+    ending,
+    script,
+    waiting_for,
+)
+from tests.chaos.steps import SETTINGS, TOPICS, all_end, create_topics, settle
 
 from completion_relay.embedded import TemporalServer
 
 GROUP = "chaos"
-TOPICS = {
-    "completions": "completions",
-    "audit": "completions.audit",
-    "dead_letter": "completions.dead-letter",
-    "parked": "completions.parked",
-}
-"""The relay's defaults (contract section 2)."""
-SETTINGS = {
-    "COMPLETION_RELAY_KAFKA__SESSION_TIMEOUT_MS": str(int(planning.SESSION_SECONDS * 1000)),
-    "COMPLETION_RELAY_KAFKA__REBALANCE_TIMEOUT_MS": "15000",
-    "COMPLETION_RELAY_RELAY__DRAIN_TIMEOUT": "4",
-    # So that what waits for a server that is back does not outlast a short run's end.
-    "COMPLETION_RELAY_RELAY__RETRY_MAXIMUM": "2",
-    # Several relays share a development server that takes 300 completions a second (SQLite).
-    "COMPLETION_RELAY_RELAY__MAX_IN_FLIGHT": "64",
-}
 _SCRAPE_SECONDS = 1.0
-_WORKFLOWS_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +77,16 @@ class Stage:
     relays: Relays
     say: Callable[[str], None]
     scraped: Scraped
+    folder: Path
+    pages: dict[str, str] = field(default_factory=dict)
+    """The latest page of metrics of each relay."""
 
     async def scrape(self) -> None:
         """Take in every relay's metrics, and notice relays that ended."""
         for relay in tuple(self.relays.running.values()):
             if not relay.is_frozen and (text := await relay.metrics()):
                 self.scraped.take(relay.name, text)
+                self.pages[relay.name] = text
         self.relays.look()
 
     @contextlib.asynccontextmanager
@@ -113,36 +108,6 @@ class Stage:
         await self.scrape()
 
 
-async def settle(kafka: str, group: str, within: float, say: Callable[[str], None]) -> float:
-    """Wait until the group has committed everything; return the seconds it took, or -1.
-
-    Args:
-        kafka: `bootstrap_servers`.
-        group: The relays' consumer group.
-        within: Seconds.
-        say: Told how many records are left.
-    """
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
-    said = 0
-
-    async def nothing_is_left() -> bool:
-        nonlocal said
-        with contextlib.suppress(KafkaError):
-            behind = sum((await uncommitted(kafka, group, TOPICS)).values())
-            if behind != said:
-                said = behind
-                say(f"quiet: {behind} records behind")
-            return not behind
-        return False
-
-    try:
-        await eventually(nothing_is_left, timeout=within)
-    except AssertionError:
-        return -1.0
-    return loop.time() - begun
-
-
 async def carry_out(run: Run, folder: Path, say: Callable[[str], None]) -> Report:
     """Do one run.
 
@@ -158,7 +123,9 @@ async def carry_out(run: Run, folder: Path, say: Callable[[str], None]) -> Repor
     async with _stage(run, folder, say) as stage:
         waiting = Waiting(stage.client)
         async with waiting.worker():
-            await waiting.start(run.activities, say)
+            await waiting.start(waiting_for(items), say)
+            ends = ending(items)
+            await waiting.ask_to_cancel(one for one in ends if ends[one] is Kind.CANCELED)
             for number in range(planning.FIRST_RELAYS):
                 await stage.relays.add(number)
             await asyncio.gather(*(relay.serving() for relay in stage.relays.running.values()))
@@ -174,7 +141,7 @@ async def carry_out(run: Run, folder: Path, say: Callable[[str], None]) -> Repor
                 if settled < 0:
                     for number, relay in stage.relays.running.items():
                         say(f"relay {number}: {await relay.readiness()}")
-                await all_end(stage.client, run.activities)
+                await all_end(stage.client, ends)
             return await _report(stage, items, emitter, faults.done, settled)
 
 
@@ -201,33 +168,7 @@ async def _stage(run: Run, folder: Path, say: Callable[[str], None]) -> AsyncIte
         )
         stack.push_async_callback(relays.close)
         client = await connect(temporal.address)
-        yield Stage(run, kafka, temporal, links, client, relays, say, Scraped())
-
-
-async def create_topics(kafka: str) -> None:
-    """Create the five topics as an operator does.
-
-    Raises:
-        RuntimeError: the command refused.
-    """
-    command = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "completion_relay", "topics", "create", "--kafka", kafka),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    said, _ = await command.communicate()
-    if command.returncode != 0:
-        raise RuntimeError(f"completion-relay topics create: {said.decode()}")
-
-
-async def all_end(client: Client, activities: int) -> None:
-    """Wait for the workflows, a bounded time: one that does not end is found by its history."""
-    ids = sorted({workflow for workflow, _ in addresses(activities)})
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_WORKFLOWS_SECONDS):
-            for workflow in ids:
-                with contextlib.suppress(WorkflowFailureError, RPCError):
-                    await client.get_workflow_handle(workflow).result()
+        yield Stage(run, kafka, temporal, links, client, relays, say, Scraped(), folder)
 
 
 async def _report(
@@ -242,10 +183,14 @@ async def _report(
     temporal_links = stage.temporal_links
     in_quiet = len(relays.exit_codes)
     await asyncio.gather(*(relays.remove(number) for number in tuple(relays.running)))
-    found = await gather(
-        stage.client, stage.kafka.address, GROUP, TOPICS, addresses(run.activities)
-    )
+    found = await gather(stage.client, stage.kafka.address, GROUP, TOPICS, waiting_for(items))
     findings = judge(run.seed, items, found)
+    said = {
+        **{log.name: log.read_text("utf-8", "replace") for log in stage.folder.glob("relay-*.log")},
+        **{f"metrics of {relay}": page for relay, page in stage.pages.items()},
+        "the audit trail": "\n".join(map(str, found.audit)),
+    }
+    tokens = [reference.token_bytes() for reference in emitter.references.values()]
     findings += _findings_of(
         {
             "relays that ended by themselves": relays.ended_by_themselves,
@@ -254,6 +199,7 @@ async def _report(
                 *(code for code in relays.exit_codes[:in_quiet] if code not in {0, GUARD_KILLED}),
                 *(code for code in relays.exit_codes[in_quiet:] if code),
             ],
+            "places that show a token": leaks(tokens, said),
             "metrics of the contract that are missing": stage.scraped.missing(),
             "metrics that never moved": stage.scraped.unmoved(),
         }
@@ -263,7 +209,8 @@ async def _report(
         seed=run.seed,
         seconds=run.seconds,
         settled_after=settled,
-        load=load_figures(run.activities, items, found),
+        load=load_figures(items, found.main.values()),
+        events=events_by_kind(run.seed, items, found),
         faults={str(kind): done[kind] for kind in planning.Kind if kind in run.kinds},
         told={
             "sends that were repeated": emitter.repeated,
@@ -278,17 +225,6 @@ async def _report(
         },
         findings=findings,
     )
-
-
-def load_figures(activities: int, items: Sequence[Item], found: Found) -> dict[str, int]:
-    """Return what a run's load was."""
-    garbage = sum(isinstance(item, Garbage) for item in items)
-    return {
-        "activities": activities,
-        "records on the main topic": len(found.main),
-        "of them duplicates": len(found.main) - garbage - activities,
-        "of them garbage": garbage,
-    }
 
 
 def _findings_of(lists: Mapping[str, Sequence[object]]) -> list[Finding]:

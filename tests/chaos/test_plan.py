@@ -1,14 +1,11 @@
-"""The plan of faults and the script of records: from the seed alone, and never too much at once."""
+"""The plan of faults: from the seed alone, and never too much at once."""
 
 from __future__ import annotations
 
-from collections import Counter
 from itertools import combinations, pairwise
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.chaos.load import Garbage, Item, addresses, script
 from tests.chaos.plan import (
     BROKER_RECOVERY_SECONDS,
     BROKERS,
@@ -22,9 +19,6 @@ from tests.chaos.plan import (
     plan,
     resource,
 )
-
-from completion_schemas.cloudevents import decode_record
-from completion_schemas.errors import DecodeError
 
 seeds = st.integers(0, 2**32)
 lengths = st.floats(10, 150)
@@ -98,27 +92,3 @@ def test_two_minutes_have_every_kind_of_fault(seed: int) -> None:
 @given(seeds)
 def test_only_the_kinds_that_are_asked_for_come(seed: int) -> None:
     assert {fault.kind for fault in plan(seed, 60, kinds=RELAYS_ONLY)} == RELAYS_ONLY
-
-
-@given(seeds, st.integers(1, 300))
-def test_the_same_seed_gives_the_same_script(seed: int, activities: int) -> None:
-    assert script(seed, addresses(activities)) == script(seed, addresses(activities))
-
-
-def test_a_script_has_every_activity_ten_percent_duplicates_and_two_percent_garbage() -> None:
-    items = script(1, addresses(1_000))
-    assert _numbers(items) == (1_000, 100, 20)
-
-
-def _numbers(items: tuple[Item, ...]) -> tuple[int, int, int]:
-    events = Counter(item for item in items if not isinstance(item, Garbage))
-    garbage = sum(isinstance(item, Garbage) for item in items)
-    return len(events), events.total() - len(events), garbage
-
-
-@given(seeds)
-def test_garbage_is_never_an_event(seed: int) -> None:
-    for item in script(seed, addresses(300)):
-        if isinstance(item, Garbage):
-            with pytest.raises(DecodeError):
-                decode_record(item.record.headers, item.record.value)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.chaos.command import progress
-from tests.chaos.judge import Found
+from tests.chaos.found import Found
 from tests.chaos.test_judge import AUDIT, GARBAGE, WELL, counted, letter
 from tests.chaos.upgrade import (
     BEFORE_TRANSACTIONS,
@@ -93,7 +93,7 @@ def test_a_record_of_the_earlier_relay_that_says_something_else_is_not() -> None
 
 
 def test_a_second_dead_letter_is_forgiven_only_where_the_earlier_relay_decided() -> None:
-    twice = dataclasses.replace(WELL, dead_letters=[letter(1, GARBAGE), letter(1, GARBAGE)])
+    twice = dataclasses.replace(WELL, dead_letters=[*WELL.dead_letters, letter(1, GARBAGE)])
     assert counted(forgive_earlier(twice)) == {"second dead letters of a position": 1}
     by_old = dataclasses.replace(AUDIT[1], relay_id="earlier.1")
     forgiven = forgive_earlier(dataclasses.replace(twice, audit=[*AUDIT, by_old]))

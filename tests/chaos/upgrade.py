@@ -30,12 +30,15 @@ from pathlib import Path
 
 from tests.apache.kafka import ApacheKafka
 from tests.chaos.command import CANNOT_RUN, count, finish, positive, progress
+from tests.chaos.emit import Emitter
+from tests.chaos.found import Found, Position, by_its_position, origin
 from tests.chaos.gather import gather
-from tests.chaos.judge import Found, Position, by_its_position, judge, origin
-from tests.chaos.load import Emitter, Waiting, addresses, connect, script
+from tests.chaos.judge import judge
+from tests.chaos.load import Waiting, connect
 from tests.chaos.relays import Line, RelayProcess
-from tests.chaos.report import Report
-from tests.chaos.run import SETTINGS, TOPICS, all_end, create_topics, load_figures, settle
+from tests.chaos.report import Report, events_by_kind, load_figures
+from tests.chaos.script import PLAIN, addresses, script
+from tests.chaos.steps import SETTINGS, TOPICS, all_end, create_topics, settle
 
 from completion_relay.embedded import TemporalServer
 
@@ -159,7 +162,9 @@ async def upgrade(asked: Upgrade, folder: Path, say: Callable[[str], None]) -> R
         ServerFailedError: a server did not start.
     """
     earlier = await asyncio.to_thread(unpack, asked.revision, folder / "earlier")
-    items = script(asked.seed, addresses(asked.activities))
+    # Of the rest, an earlier relay may know less.
+    activities = addresses(asked.activities)
+    items = script(asked.seed, activities, PLAIN)
     async with contextlib.AsyncExitStack() as stack:
         say(f"upgrading from {asked.revision[:12]}: Kafka and Temporal start")
         temporal = TemporalServer(data=folder / "temporal", logs=folder)
@@ -174,7 +179,7 @@ async def upgrade(asked: Upgrade, folder: Path, say: Callable[[str], None]) -> R
         client = await connect(temporal.address)
         waiting = Waiting(client)
         async with waiting.worker():
-            await waiting.start(asked.activities, say)
+            await waiting.start(activities, say)
             await asyncio.gather(members.start(old=True), members.start(old=False))
             await members.serving()
             emitter = Emitter(kafka.address, TOPICS["completions"], asked.seed, waiting.references)
@@ -182,9 +187,9 @@ async def upgrade(asked: Upgrade, folder: Path, say: Callable[[str], None]) -> R
                 at_once.create_task(emitter.emit(items, seconds=asked.seconds))
                 at_once.create_task(members.roll(asked.seconds))
             settled = await settle(kafka.address, _GROUP, asked.settle, say)
-            await all_end(client, asked.activities)
+            await all_end(client, activities)
         await members.close()
-        found = await gather(client, kafka.address, _GROUP, TOPICS, addresses(asked.activities))
+        found = await gather(client, kafka.address, _GROUP, TOPICS, activities)
     by_relay = {
         kind: sum(_is_old(one.relay_id) is old for one in found.audit)
         for kind, old in (("earlier", True), ("later", False))
@@ -195,7 +200,8 @@ async def upgrade(asked: Upgrade, folder: Path, say: Callable[[str], None]) -> R
         seed=asked.seed,
         seconds=asked.seconds,
         settled_after=settled,
-        load=load_figures(asked.activities, items, found),
+        load=load_figures(items, found.main.values()),
+        events=events_by_kind(asked.seed, items, found),
         faults={"relay killed": members.killed},
         told={
             **{f"audit records of the {kind} relay": count for kind, count in by_relay.items()},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from tests.chaos.load import Address, Item, script
+from tests.chaos.script import PLAIN, Address, Item, completions, script
 from tests.drills.proof import SEED
 
 
@@ -14,6 +14,6 @@ def filled(activities: Sequence[Address], records: int) -> list[Item]:
 
     A duplicate is decided without a completion: it fills a topic sooner than activities would.
     """
-    items = list(script(SEED, activities))
+    items = list(script(SEED, activities, PLAIN))
     rng = random.Random(SEED)
-    return items + rng.choices(list(activities), k=max(0, records - len(items)))
+    return items + rng.choices(completions(activities), k=max(0, records - len(items)))

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from temporalio.client import Client
+from tests.chaos.found import Ended
 from tests.chaos.gather import read_history
-from tests.chaos.judge import Ended
-from tests.chaos.load import Address, event_id, result
+from tests.chaos.script import Address, Event, Kind, event_id, returned
 from tests.drills.stack import TOPICS, Stack
 from tests.support import consume_all
 
@@ -46,7 +46,7 @@ class Activities:
     """What Temporal's history has of the activities of a drill."""
 
     ends: Mapping[Address, list[Ended]]
-    results: Mapping[Address, str]
+    results: Mapping[Address, tuple[str, ...]]
 
     def doubled(self, addresses: Iterable[Address], trail: Iterable[AuditRecord]) -> list[str]:
         """Return each activity that has not exactly its own result, and each that trail and history tell otherwise.
@@ -63,10 +63,10 @@ class Activities:
         wrong = []
         for address in addresses:
             ends = self.ends.get(address, [])
-            own = event_id(SEED, address)
+            own = event_id(SEED, Event(Kind.COMPLETED, address))
             if [end.outcome for end in ends] != ["completed"]:
                 wrong.append(f"{address} has the ends {ends}")
-            elif self.results.get(address) != result(SEED, address):
+            elif self.results.get(address) != returned(SEED, address, Kind.COMPLETED):
                 wrong.append(f"{address} has the result {self.results.get(address)!r}")
             elif applied[own] != {ends[0].identity}:
                 wrong.append(f"{address} was ended by {ends[0]}, and the trail has {applied[own]}")
@@ -81,7 +81,7 @@ async def audit(stack: Stack) -> list[AuditRecord]:
 
 async def histories(client: Client, addresses: Iterable[Address]) -> Activities:
     """Return what Temporal's history has of activities, once their workflows have ended."""
-    results: dict[Address, str] = {}
+    results: dict[Address, tuple[str, ...]] = {}
     ends: dict[Address, list[Ended]] = {}
     for workflow in sorted({workflow for workflow, _ in addresses}):
         handle = client.get_workflow_handle(workflow)

@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 
 import pytest
-from tests.chaos.load import Emitter, Waiting, addresses
+from tests.chaos.emit import Emitter
+from tests.chaos.load import Waiting
+from tests.chaos.script import addresses, completions
 from tests.drills.proof import SEED, Figures, audit, counted, histories
 from tests.drills.stack import TOPICS, Stack, Typing
 from tests.pages import sections
@@ -25,10 +27,10 @@ async def test_what_a_wrong_setting_has_dead_lettered_is_applied_after_the_fix(
     page = Typing(stack, sections("relay/DRILLS.md")[DRILL])
     everyone = addresses(activities)
     async with waiting.worker():
-        await waiting.start(activities, lambda _: None)
+        await waiting.start(everyone, lambda _: None)
         emitter = Emitter(stack.kafka.address, TOPICS.completions, SEED, waiting.references)
         async with stack.relay("--namespace", "temporal-system"):
-            await emitter.emit(everyone, seconds=0)
+            await emitter.emit(completions(everyone), seconds=0)
             await stack.all_decided()
         before = await audit(stack)
         assert {record.reason for record in before} == {DeadLetterReason.FORBIDDEN}

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 from temporalio.client import Client
-from tests.chaos.load import Emitter, Waiting, addresses, script
+from tests.chaos.emit import Emitter
+from tests.chaos.load import Waiting
+from tests.chaos.script import PLAIN, addresses, script
 from tests.drills.proof import SEED, Figures, audit, by_place, counted, histories
 from tests.drills.stack import TOPICS, Stack, Typing
 from tests.integration.relay.each import Each
@@ -34,14 +36,14 @@ async def test_a_group_that_is_lost_is_rebuilt_from_the_topic(
     everyone = addresses(activities)
     scene = Scene(client, stack.kafka.address, stack.temporal.address, TOPICS, "each")
     async with waiting.worker(), scene.worker():
-        await waiting.start(activities, lambda _: None)
+        await waiting.start(everyone, lambda _: None)
         # Of each other end one, and a failure of which history has nothing.
         each = Each(scene)
         await each.emit()
         await each.retried_failure()
         emitter = Emitter(stack.kafka.address, TOPICS.completions, SEED, waiting.references)
         async with stack.relay():
-            await emitter.emit(script(SEED, everyone), seconds=0)
+            await emitter.emit(script(SEED, everyone, PLAIN), seconds=0)
             await stack.all_decided()
         before = await audit(stack)
         first = await histories(client, everyone)

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from tests.chaos.load import Emitter, Waiting, addresses
+from tests.chaos.emit import Emitter
+from tests.chaos.load import Waiting
+from tests.chaos.script import addresses
 from tests.drills.load import filled
 from tests.drills.proof import SEED, Figures, audit, by_place, counted, histories
 from tests.drills.stack import TOPICS, Stack, Typing
@@ -31,7 +33,7 @@ async def test_offsets_that_are_reset_change_nothing(
     everyone = addresses(activities)
     items = filled(everyone, records)
     async with waiting.worker():
-        await waiting.start(activities, lambda _: None)
+        await waiting.start(everyone, lambda _: None)
         emitter = Emitter(stack.kafka.address, TOPICS.completions, SEED, waiting.references)
         async with stack.relay():
             await emitter.emit(items, seconds=0)

@@ -8,16 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 from temporalio.client import Client, WorkflowExecutionStatus
-from tests.chaos.load import (
-    FAN,
-    TASK_QUEUE,
-    Emitter,
-    Fan,
-    Waiting,
-    addresses,
-    event_id,
-    workflow_id,
-)
+from tests.chaos.emit import Emitter
+from tests.chaos.load import TASK_QUEUE, Fan, Waiting
+from tests.chaos.script import FAN, addresses, completions, event_id, workflow_id
 from tests.drills.proof import SEED, Figures, audit, counted, histories
 from tests.drills.stack import TOPICS, Stack, Typing
 from tests.pages import sections
@@ -45,8 +38,8 @@ async def test_events_of_the_span_that_temporal_lost_are_applied_by_a_replay_of_
     emitter = Emitter(stack.kafka.address, TOPICS.completions, SEED, waiting.references)
     async with stack.relay():
         async with waiting.worker():
-            await waiting.start(activities, lambda _: None)
-            await emitter.emit(kept, seconds=0)
+            await waiting.start(everyone, lambda _: None)
+            await emitter.emit(completions(kept), seconds=0)
             await histories(client, kept)
             await stack.all_decided()
         await stack.temporal.stop()
@@ -59,7 +52,7 @@ async def test_events_of_the_span_that_temporal_lost_are_applied_by_a_replay_of_
             await client.start_workflow(Fan.run, FAN, id=new, task_queue=TASK_QUEUE)
             await eventually(lambda: set(never) <= waiting.references.keys(), timeout=60)
             # Each twice: the relay remembers how an activity ended for which it had to look.
-            await emitter.emit([*lost, *never, *lost, *never], seconds=0)
+            await emitter.emit(2 * completions([*lost, *never]), seconds=0)
             await histories(client, [*lost, *never])
             await stack.all_decided()
         end = datetime.now(UTC).isoformat()
@@ -80,7 +73,11 @@ async def test_events_of_the_span_that_temporal_lost_are_applied_by_a_replay_of_
         after = await histories(client, everyone)
     assert page.is_at_its_end()
     again = [record for record in await audit(stack) if record.decided_at >= restored]
-    old = [record for record in before if record.event_id in {event_id(SEED, one) for one in kept}]
+    old = [
+        record
+        for record in before
+        if record.event_id in {event_id(SEED, one) for one in completions(kept)}
+    ]
     doubled = after.doubled(kept, old) + after.doubled(lost, again)
     keep(
         Figures(

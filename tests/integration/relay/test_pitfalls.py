@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from temporalio.api.common.v1 import Payload, Payloads
+from tests.chaos.emit import made
+from tests.chaos.script import POISON_SECONDS, Event, Kind
 from tests.integration.relay.waiting import Scene, completed, event, relay
 
-from completion_schemas.events import Completed
+from completion_schemas.dispositions import Disposition
+from completion_schemas.events import Completed, unix_nanos
 
 
 async def test_what_a_codec_has_encrypted_reaches_temporal_byte_for_byte(scene: Scene) -> None:
@@ -47,3 +51,22 @@ async def test_the_audit_trail_tells_tokens_apart_without_showing_one(scene: Sce
     ]
     assert audit[0].token_fingerprint != audit[1].token_fingerprint
     assert len(audit[0].token_preview) < len(references[0].task_token) / 2
+
+
+async def test_a_poison_token_is_tried_until_its_deadline_and_holds_up_nobody(scene: Scene) -> None:
+    """Temporal answers UNKNOWN for ever, and its activity waits on."""
+    handle, reference = await scene.waiting()
+    poison = Event(Kind.POISON, (reference.workflow_id, reference.activity_id), number=1)
+    async with relay(scene.settings()):
+        sent = made(poison, 0, reference, unix_nanos(datetime.now(UTC)))
+        at = await scene.emit(sent)
+        other, its_own = await scene.waiting()
+        past = await scene.decided(await scene.emit(event(its_own, completed())))
+        assert await other.result() == "done"
+        record = await scene.decided(at)
+        await handle.terminate()
+    assert past.decided_at < record.decided_at
+    assert record.disposition is Disposition.EXPIRED
+    assert record.decided_at >= record.occurred_at + POISON_SECONDS * 1e9  # type: ignore[operator]
+    assert record.tries > 1
+    assert {call.status for call in record.calls} == {"UNKNOWN"}

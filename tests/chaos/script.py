@@ -1,0 +1,283 @@
+"""Room `tests/chaos`: which record comes when, and what each of them says. Pure.
+
+The same seed gives the same script, kinds, references and garbage included; only
+tokens and times are those of the run.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from completion_schemas.record import KafkaRecord
+
+FAN: Final = 10
+"""Activities a workflow. Few: all calls for one workflow queue for its lock (BUSY_WORKFLOW)."""
+DUPLICATES: Final = 0.10
+GARBAGE: Final = 0.02
+GARBAGE_HEADER: Final = "chaos-garbage"
+FAILURE_TYPE: Final = "ChaosFailure"
+ELSEWHERE: Final = "nobody-serves-this"
+"""The namespace of the events of `Kind.ELSEWHERE`."""
+POISON_SECONDS: Final = 8.0
+"""From a poison token's event to its deadline: several calls, also such as have no answer."""
+POISON_WORKFLOW: Final = "poison"
+
+_HANDFUL = 3
+"""At least so many of what there is few of: a short run has them too."""
+
+Address = tuple[str, str]
+"""An activity: workflow id and activity id."""
+
+
+class Kind(StrEnum):
+    """What an emitted record is."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled, as asked for"
+    UNASKED = "canceled, not asked for"
+    HEARTBEAT = "heartbeat"
+    POISON = "poison token"
+    ELSEWHERE = "namespace not served"
+    GARBAGE = "garbage"
+
+
+ENDS: Final = frozenset({Kind.COMPLETED, Kind.FAILED, Kind.CANCELED, Kind.UNASKED})
+"""What an activity ends with; each has one of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event, without the token and the time that it has in a run."""
+
+    kind: Kind
+    address: Address
+    number: int = 0
+    """Tells events of one kind and one activity apart."""
+    by_ids: bool = False
+    """Whether it names its activity by ids alone, not by the token."""
+    odd: bool = False
+    """Whether its record has a header more, with a name that is not UTF-8."""
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """A record that is no event."""
+
+    number: int
+    record: KafkaRecord
+
+
+Item = Event | Garbage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mix:
+    """How large a share of the activities has what, beside completions, duplicates and garbage."""
+
+    failed: float = 0.0
+    canceled: float = 0.0
+    unasked: float = 0.0
+    by_ids: float = 0.0
+    """Whose events, duplicates included, name it by ids."""
+    crossed: float = 0.0
+    """Of the duplicates: those that name the activity in the other way than the first event did."""
+    beating: float = 0.0
+    """With heartbeats before the end."""
+    late: float = 0.0
+    """Of those: with one more heartbeat behind the end."""
+    poison: float = 0.0
+    elsewhere: float = 0.0
+    odd: float = 0.0
+
+
+PLAIN: Final = Mix()
+FULL: Final = Mix(
+    failed=0.15,
+    canceled=0.05,
+    unasked=0.05,
+    by_ids=0.20,
+    crossed=0.20,
+    beating=0.06,
+    late=0.30,
+    poison=0.002,
+    elsewhere=0.003,
+    odd=0.005,
+)
+
+
+def workflow_id(number: int) -> str:
+    """Return the id of the workflow with that number, from 0."""
+    return f"fan-{number:04d}"
+
+
+def addresses(count: int) -> list[Address]:
+    """Return so many activities, `FAN` a workflow."""
+    return [(workflow_id(number // FAN), str(number % FAN)) for number in range(count)]
+
+
+def completions(activities: Iterable[Address]) -> list[Event]:
+    """Return the event that completes each, by token."""
+    return [Event(Kind.COMPLETED, address) for address in activities]
+
+
+def ending(items: Iterable[Item]) -> dict[Address, Kind]:
+    """Return how each activity is to end; those that only poison tokens name are left out."""
+    return {
+        item.address: item.kind
+        for item in items
+        if not isinstance(item, Garbage) and item.kind in ENDS
+    }
+
+
+def waiting_for(items: Iterable[Item]) -> list[Address]:
+    """Return every activity that an item names, each once, those of a workflow together."""
+    named = {item.address for item in items if not isinstance(item, Garbage)}
+    return sorted(named, key=lambda address: (address[0], int(address[1])))
+
+
+def event_id(seed: int, event: Event) -> str:
+    """Return the event's id; of the events that end an activity all have one: they are duplicates."""
+    workflow, activity = event.address
+    what = "" if event.kind in ENDS else f"-{event.kind.name.lower()}-{event.number}"
+    return f"chaos-{seed}-{workflow}-{activity}{what}"
+
+
+def text(seed: int, address: Address) -> str:
+    """Return the result, the failure's message or the details that only this activity has."""
+    return f"result {seed} of {address[0]} activity {address[1]}"
+
+
+def returned(seed: int, address: Address, kind: Kind) -> tuple[str, str, str]:
+    """Return what the workflow must have seen of the activity: how it ended, a type and a text."""
+    own = text(seed, address)
+    match kind:
+        case Kind.FAILED:
+            return "failed", FAILURE_TYPE, own
+        case Kind.CANCELED:
+            return "canceled", "", own
+        case Kind.UNASKED:
+            # Temporal takes no cancellation that it did not ask for (contract section 4).
+            return "failed", "CalleeCanceled", "the callee was canceled"
+        case _:
+            return "completed", "", own
+
+
+def script(seed: int, activities: Sequence[Address], mix: Mix = FULL) -> tuple[Item, ...]:
+    """Return what is emitted, in order: every activity's event, and all else that the mix has.
+
+    A duplicate is the same event again, anywhere after the first; heartbeats come before
+    their activity's end, and some behind it.
+    """
+    rng = random.Random(seed)
+    ends = list(enumerate(_ends(rng, activities, mix)))
+    size = len(ends)
+    # Sorting by a place keeps a duplicate after its first and mixes all; of one place, what comes
+    # first here comes first.
+    placed: list[tuple[float, Item]] = []
+    for at, end in rng.sample(ends, round(size * mix.beating)):
+        placed += _heartbeats(rng, at / size, end, mix)
+    placed += [(at / size, end) for at, end in ends]
+    for at, end in rng.sample(ends, round(size * DUPLICATES)):
+        again = replace(end, by_ids=end.by_ids != (rng.random() < mix.crossed))
+        placed.append((_behind(rng, at / size), again))
+    placed += [(place, event) for place, event in _strangers(rng, activities, mix)]
+    placed += [
+        (rng.random(), Garbage(number, _garbage(rng, number)))
+        for number in range(round(size * GARBAGE))
+    ]
+    items = [item for _, item in sorted(placed, key=lambda one: one[0])]
+    good = {
+        at: item
+        for at, item in enumerate(items)
+        if not isinstance(item, Garbage) and item.kind in ENDS
+    }
+    for at in rng.sample(list(good), _few(mix.odd, size)):
+        items[at] = replace(good[at], odd=True)
+    return tuple(items)
+
+
+def _ends(rng: random.Random, activities: Sequence[Address], mix: Mix) -> list[Event]:
+    shuffled = list(activities)
+    rng.shuffle(shuffled)
+    kinds: list[Kind] = []
+    for kind, share in (
+        (Kind.FAILED, mix.failed),
+        (Kind.CANCELED, mix.canceled),
+        (Kind.UNASKED, mix.unasked),
+    ):
+        kinds += [kind] * round(len(shuffled) * share)
+    kinds += [Kind.COMPLETED] * (len(shuffled) - len(kinds))
+    rng.shuffle(kinds)
+    by_ids = set(rng.sample(shuffled, round(len(shuffled) * mix.by_ids)))
+    return [
+        Event(kind, address, by_ids=address in by_ids)
+        for kind, address in zip(kinds, shuffled, strict=True)
+    ]
+
+
+def _behind(rng: random.Random, first: float) -> float:
+    return first + rng.random() ** 3 * (1 - first)
+
+
+def _heartbeats(rng: random.Random, at: float, end: Event, mix: Mix) -> list[tuple[float, Event]]:
+    """Return some before the end, close to it and to each other: so that some are overtaken."""
+    places = sorted(at * (1 - rng.random() ** 12) for _ in range(rng.randint(2, 4)))
+    if rng.random() < mix.late:
+        places.append(_behind(rng, at))
+    return [
+        (place, replace(end, kind=Kind.HEARTBEAT, number=number))
+        for number, place in enumerate(places)
+    ]
+
+
+def _strangers(
+    rng: random.Random, activities: Sequence[Address], mix: Mix
+) -> list[tuple[float, Event]]:
+    """Return what may end no activity: poison tokens, and what is for a namespace that nobody serves."""
+    size = len(activities)
+    poison = _few(mix.poison, size)
+    found = [
+        # Spread out, and early enough for the deadline to pass within the run.
+        (0.75 * (number + rng.random()) / poison, _poison(number))
+        for number in range(poison)
+    ]
+    for number, address in enumerate(rng.sample(list(activities), _few(mix.elsewhere, size))):
+        found.append((rng.random(), Event(Kind.ELSEWHERE, address, number, bool(number % 2))))
+    return found
+
+
+def _poison(number: int) -> Event:
+    return Event(Kind.POISON, (POISON_WORKFLOW, str(number)), number)
+
+
+def _few(share: float, size: int) -> int:
+    return min(size, max(_HANDFUL, round(size * share))) if share else 0
+
+
+def _garbage(rng: random.Random, number: int) -> KafkaRecord:
+    noise = rng.randbytes(rng.randrange(1, 400))
+    mark = (GARBAGE_HEADER, str(number).encode())
+    claims = (
+        ("ce_specversion", b"1.0"),
+        ("ce_source", b"/chaos"),
+        ("ce_id", b"garbage-%d" % number),
+        ("ce_type", b"completion.activity.completed.v1"),
+    )
+    # 0xFF begins a tag of wire type 7, which there is not: noise that never is an event.
+    broken = b"\xff" + noise
+    shapes: tuple[Callable[[], KafkaRecord], ...] = (
+        lambda: KafkaRecord(None, noise, (mark,)),
+        lambda: KafkaRecord(noise[:16], None, (mark,)),
+        lambda: KafkaRecord(
+            noise[:16], broken, (mark, ("content-type", b"application/protobuf"), *claims)
+        ),
+        lambda: KafkaRecord(b"k", b"{" + noise, (mark, ("content-type", b"application/json"))),
+        lambda: KafkaRecord(b"", b"", (mark, ("content-type", b"avro/binary"), *claims)),
+        lambda: KafkaRecord(noise, noise, (mark, ("ce_type", None), ("ce_type", noise))),
+    )
+    return shapes[number % len(shapes)]()

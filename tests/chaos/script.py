@@ -185,7 +185,7 @@ def script(seed: int, activities: Sequence[Address], mix: Mix = FULL) -> tuple[I
     for at, end in rng.sample(ends, round(size * DUPLICATES)):
         again = replace(end, by_ids=end.by_ids != (rng.random() < mix.crossed))
         placed.append((_behind(rng, at / size), again))
-    placed += [(place, event) for place, event in _strangers(rng, activities, mix)]
+    placed += _strangers(rng, activities, mix)
     placed += [
         (rng.random(), Garbage(number, _garbage(rng, number)))
         for number in range(round(size * GARBAGE))

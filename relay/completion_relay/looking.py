@@ -104,6 +104,9 @@ class Looking:
 
     async def _find(self, question: Question) -> Finding | Answer | Park:
         """Look once, when the cluster is there; where one event at a time tries, that is a trial, too."""
+        known = self._known(question)
+        if known is not None:
+            return known  # nobody has to be there for that
         if not self._waiting.bulkhead.is_on_trial:
             park = await self._waiting.for_the_gate()
             return await self._found(question, holds_permit=False) if park is None else park
@@ -115,7 +118,15 @@ class Looking:
         finally:
             self._waiting.bulkhead.leave()
 
+    def _known(self, question: Question) -> Decided | None:
+        return self._waiting.means.triage.known(self._waiting.namespace, question)
+
     async def _found(self, question: Question, *, holds_permit: bool) -> Finding | Answer:
+        known = self._known(question)
+        if known is not None:
+            # Learned while this one waited. Temporal was not asked, so it is no answer of its: the
+            # doubt about a cluster, and the trial of a namespace, stay what they were.
+            return known
         means, bulkhead = self._waiting.means, self._waiting.bulkhead
         self._looked_at = started = means.clock.monotonic()
         found = await means.triage.find(

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from completion_relay.bulkheads import Bulkheads
 from completion_relay.clock import Clock
-from completion_relay.evidence import Finding, Question
+from completion_relay.evidence import Decided, Finding, Question
 from completion_relay.gate import WeatherGate
 from completion_relay.identity import RecordMark
 from completion_relay.verdict import Answer, backoff
@@ -32,6 +32,9 @@ class Sends(Protocol):
 
 class Looks(Protocol):
     """What is needed of triage."""
+
+    def known(self, namespace: str, question: Question) -> Decided | None:
+        """Return what an earlier look has proved for good; Temporal is not asked."""
 
     async def find(
         self, namespace: str, question: Question, *, holds_permit: bool

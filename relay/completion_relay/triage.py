@@ -98,6 +98,16 @@ class Triage:
         )
         self._known = KnownEnds(clock.monotonic)
 
+    def known(self, namespace: str, question: Question) -> Decided | None:
+        """Return what an earlier look has proved for good; Temporal is not asked, and says nothing by it.
+
+        Args:
+            namespace: Where.
+            question: Of which activity, and for which event.
+        """
+        end = self._known.by_place(namespace, question)
+        return None if end is None else end.judged(question)
+
     async def find(
         self, namespace: str, question: Question, *, holds_permit: bool = False
     ) -> Finding | Answer:
@@ -109,9 +119,9 @@ class Triage:
             holds_permit: Whether who asks holds a permit of the namespace's completions. It waits for
                 none of the looks' then: completions would wait behind a wave of looks.
         """
-        end = self._known.by_place(namespace, question)
-        if end is not None:
-            return end.judged(question)
+        known = self.known(namespace, question)
+        if known is not None:
+            return known
         if holds_permit:
             return await self._look(namespace, question)
         async with self._permits[namespace]:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from aiokafka.structs import ConsumerRecord
 
 from completion_relay.bulkheads import Bulkheads
-from completion_relay.evidence import Finding, Question
+from completion_relay.evidence import Decided, Finding, Question
 from completion_relay.gate import WeatherGate
 from completion_relay.identity import RecordMark
 from completion_relay.means import Means, Patience
@@ -195,6 +195,11 @@ class ScriptedLooks:
         self._findings = iter(findings)
         self._journal = journal
         self.questions: list[Question] = []
+        self.remembered: Decided | None = None
+        """What an earlier look has proved; a test may put something there."""
+
+    def known(self, namespace: str, question: Question) -> Decided | None:
+        return self.remembered
 
     async def find(
         self, namespace: str, question: Question, *, holds_permit: bool

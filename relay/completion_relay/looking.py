@@ -145,6 +145,9 @@ class Looking:
             # Temporal counts looks and completions against the same limits. To the event it is
             # neither a try nor a refusal.
             bulkhead.throttled(started=started)
+        elif sign is Sign.FAILING and bulkhead.is_on_trial:
+            # Else one look after the other would be made of a namespace that does not answer them.
+            bulkhead.failed(self._waiting.mark, started=started)
         return found
 
     async def _on_failed_look(self, answer: Answer) -> DeadLetter | Park | None:

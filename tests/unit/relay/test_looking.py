@@ -1,0 +1,96 @@
+"""What a look says of the cluster and of the namespace, beside what it finds: on a manual clock."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import repeat
+
+from tests.support import eventually
+from tests.unit.relay.fakes import OK, ManualClock, Script
+from tests.unit.relay.ways import (
+    BY_IDS,
+    PLENTY,
+    STARTED,
+    UNAVAILABLE,
+    event,
+    mark,
+    ways,
+)
+
+from completion_relay.decision import Former
+from completion_relay.evidence import Decided
+from completion_relay.looking import Looking
+from completion_relay.verdict import Sign
+from completion_relay.waiting import Waiting
+from completion_schemas.dispositions import Disposition
+
+DUPLICATE = Decided(Disposition.DUPLICATE, "COMPLETED by this event, from another record")
+
+
+def looking(script: Script) -> Looking:
+    waiting = Waiting(script.means, "orders", mark(), place=None, former=Former())
+    return Looking(event(), waiting)
+
+
+async def test_an_end_that_is_remembered_ends_no_doubt_about_the_cluster() -> None:
+    """Temporal was not asked."""
+    script = Script(namespaces=repeat(UNAVAILABLE), clock=ManualClock())
+    gate = script.means.gate
+    script.looks.remembered = DUPLICATE
+    for number in range(3):
+        gate.noted(number, Sign.FAILING)
+    assert gate.is_closed
+    assert await asyncio.wait_for(looking(script).once(), PLENTY) == DUPLICATE
+    assert gate.is_closed
+    gate.close()
+
+
+async def test_an_end_that_is_remembered_waits_for_no_trial_and_ends_none() -> None:
+    script = Script(clock=ManualClock())
+    bulkhead = script.means.bulkheads["orders"]
+    bulkhead.refused_all("denied", started=0.0)
+    script.looks.remembered = DUPLICATE
+    assert await asyncio.wait_for(looking(script).once(), PLENTY) == DUPLICATE
+    assert bulkhead.is_on_trial
+
+
+async def test_an_end_that_was_learned_while_the_look_waited_for_its_turn_ends_no_trial() -> None:
+    clock = ManualClock()
+    script = Script(clock=clock)
+    bulkhead = script.means.bulkheads["orders"]
+    bulkhead.refused_all("denied", started=0.0)
+    look = asyncio.create_task(looking(script).once())
+    await eventually(lambda: bulkhead.state[1] == 1, what="the look in the queue")
+    script.looks.remembered = DUPLICATE
+    clock.advance(1.0)
+    assert await asyncio.wait_for(look, PLENTY) == DUPLICATE
+    assert bulkhead.is_on_trial
+    assert bulkhead.in_flight == 0
+
+
+async def test_a_trials_look_that_fails_by_weather_puts_the_next_trial_off() -> None:
+    """As a call does: or whoever queues would look at once, one after the other."""
+    async with ways([OK] * 2, findings=[UNAVAILABLE, *repeat(STARTED, 9)]) as there:
+        bulkhead = there.script.means.bulkheads["orders"]
+        bulkhead.refused_all("denied", started=0.0)
+        for number in range(2):
+            there.go(number, activity=BY_IDS)
+        await eventually(lambda: bulkhead.state[1] == 2, what="two in the queue")
+        there.clock.advance(0.1)
+        await eventually(lambda: there.script.happened("retried UNAVAILABLE"))
+        assert len(there.script.looks.questions) == 1
+        assert not bulkhead.try_enter()
+        there.clock.advance(1.0)
+        for number in range(2):
+            assert (await there.decided(number)).disposition is Disposition.APPLIED
+
+
+async def test_a_look_that_fails_where_no_trial_is_on_makes_nobody_sick() -> None:
+    """A look that succeeds would not make it well again."""
+    script = Script(findings=[UNAVAILABLE] * 9, namespaces=repeat(OK), clock=ManualClock())
+    bulkhead = script.means.bulkheads["orders"]
+    for number in range(3):
+        waiting = Waiting(script.means, "orders", mark(number), place=None, former=Former())
+        assert await asyncio.wait_for(Looking(event(), waiting).once(), PLENTY) == UNAVAILABLE
+    assert not bulkhead.is_sick
+    script.means.gate.close()

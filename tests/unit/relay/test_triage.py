@@ -122,6 +122,20 @@ async def test_a_hundred_duplicates_by_token_cost_one_look() -> None:
     assert server.asked == {"describe": 1, "page": 1}
 
 
+async def test_what_is_known_is_known_without_asking_and_nothing_else_is() -> None:
+    server = Server(*ENDED)
+    looks = triage(server)
+    assert looks.known("orders", QUESTION) is None
+    await looks.find("orders", QUESTION)
+    asked = dict(server.asked)
+    known = looks.known("orders", duplicate(1))
+    assert known is not None
+    assert became(known) is Disposition.DUPLICATE
+    assert looks.known("orders", duplicate(1, BY_IDS)) is None
+    assert looks.known("billing", QUESTION) is None
+    assert server.asked == asked
+
+
 async def test_a_hundred_duplicates_by_ids_are_described_and_cost_one_history() -> None:
     """A run may use the id again, which only a description tells."""
     server = Server(*ENDED)

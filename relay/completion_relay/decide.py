@@ -91,6 +91,7 @@ class _Way:
     __slots__ = (
         "_bulkhead",
         "_event",
+        "_may_land",
         "_means",
         "_namespace",
         "_note",
@@ -112,6 +113,9 @@ class _Way:
         """What is said in the end although Temporal took the failure sent instead."""
         self._proofs = 0
         """Refusals in a row that were the event's own."""
+        self._may_land = waiting.tries > 0
+        """Whether a call of this event's may still be under way, its answer lost: nobody has kept what
+        came of those that it made before it was parked."""
 
     async def go(self) -> Decision | Park:
         payloads = limited_payloads(self._outcome)
@@ -182,6 +186,8 @@ class _Way:
             sign = sign_of(answer)
             if sign is Sign.HALTED and await self._is_of_a_lost_namespace(answer):
                 sign = Sign.WELL
+            if sign is Sign.FAILING:
+                self._may_land = True
             waiting.heard(answer, sign, started=started, ended=ended)
         finally:
             bulkhead.leave()
@@ -243,6 +249,9 @@ class _Way:
         # With several failing and none getting through it is the namespace: a
         # database that reads and cannot write must not drain the topic.
         if self._proofs >= _PROOFS and not self._bulkhead.is_sick:
+            last = await self._look(until_pending=False, is_given_up=True)
+            if not isinstance(last, Pending):
+                return last
             return self._dead_letter(
                 DeadLetter(
                     DeadLetterReason.EXHAUSTED,
@@ -271,9 +280,14 @@ class _Way:
         self._outcome = too_large(self._event.type, detail)
         return None
 
-    async def _look(self, *, until_pending: bool) -> Decision | Park | Pending:
+    async def _look(
+        self, *, until_pending: bool, is_given_up: bool = False
+    ) -> Decision | Park | Pending:
         found = await self._looking().until_known(
-            until_pending=until_pending, deadline_passed=self._deadline_has_passed
+            until_pending=until_pending,
+            gives_up=lambda: is_given_up or self._deadline_has_passed(),
+            # Whether a heartbeat has landed nobody can see.
+            may_land=self._may_land and not isinstance(self._outcome, Heartbeat),
         )
         match found:
             case Decided(disposition, detail):

@@ -60,15 +60,16 @@ class Looking:
         return isinstance(found, Pending) and self._doubt(found, until_pending=True) is None
 
     async def until_known(
-        self, *, until_pending: bool, deadline_passed: Callable[[], bool]
+        self, *, until_pending: bool, gives_up: Callable[[], bool], may_land: bool = False
     ) -> Decided | Pending | DeadLetter | Park:
         """Look until it is known what became of the activity; bounded.
 
         Args:
             until_pending: Before a call by ids: a pending activity is what is
-                hoped for. After a NOT_FOUND it only tells something with the
-                deadline passed.
-            deadline_passed: Whether the event's deadline has.
+                hoped for. Otherwise it only tells something where the event is given up.
+            gives_up: Whether the event makes no further call, as with its deadline passed.
+            may_land: Whether one of its calls had no answer. That one may still arrive: an activity that
+                is pending when the event is given up has to be so to the end of `relay.look_timeout`.
         """
         # Here and not for every event: only a look needs the token read.
         question = question_for(self._event, self._waiting.mark)
@@ -90,12 +91,17 @@ class Looking:
                 started += clock.monotonic() - asked
                 continue
             started += self._looked_at - asked  # nor does an outage that ended before the look
-            is_late = not until_pending and deadline_passed()
-            doubt = self._doubt(found, until_pending=until_pending, is_late=is_late)
-            if isinstance(found, Pending) and doubt is None:
-                return found
+            is_given_up = not until_pending and gives_up()
+            doubt = self._doubt(found, until_pending=until_pending, is_given_up=is_given_up)
             limit = self._limit(found, until_pending=until_pending)
-            if clock.monotonic() - started >= limit:
+            is_over = clock.monotonic() - started >= limit
+            if (
+                isinstance(found, Pending)
+                and doubt is None
+                and (until_pending or is_over or not may_land)
+            ):
+                return found
+            if is_over:
                 return Decided(Disposition.UNKNOWN, f"{doubt}, after {limit:g} s")
             looks += 1
             await self._waiting.pause(
@@ -162,12 +168,14 @@ class Looking:
         patience = self._waiting.means.patience
         return patience.early_timeout if is_early else patience.look_timeout
 
-    def _doubt(self, found: Finding, *, until_pending: bool, is_late: bool = False) -> str | None:
+    def _doubt(
+        self, found: Finding, *, until_pending: bool, is_given_up: bool = False
+    ) -> str | None:
         """Return why what was found is no reason to go on; None: it is one."""
         if not isinstance(found, Pending):
             return found.detail
         if not until_pending:
-            return None if is_late else "the activity is pending, but not for this token"
+            return None if is_given_up else "the activity is pending, but not for this token"
         if not found.is_started:
             return "the activity is not started"
         attempt = self._event.activity.attempt

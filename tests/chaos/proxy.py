@@ -31,12 +31,17 @@ class Link:
         self._connections: set[asyncio.Task[None]] = set()
         self._flows = asyncio.Event()
         self._flows.set()
+        self._callers: dict[asyncio.StreamWriter, asyncio.Event] = {}
+        """The ends of those who made connections, and whether what they sent passes."""
+        self._stranded: set[asyncio.StreamWriter] = set()
         self._is_cut = False
         self._delay = 0.0
         self.passed = 0
         """Bytes, both directions."""
         self.ended = 0
         """Connections that a cut ended."""
+        self.held = 0
+        """Bytes that have been read and wait for the link to be mended."""
 
     @property
     def address(self) -> str:
@@ -54,6 +59,18 @@ class Link:
         """Pass nothing and end nothing, as a network that lost its way does."""
         self._flows.clear()
 
+    def strand(self) -> None:
+        """End the connections of a stalled link for those who made them, and let new ones pass.
+
+        What had been sent arrives all the same when the link is mended, as from a network that was slow
+        and lost nothing; what is answered reaches nobody.
+        """
+        for caller, flows in self._callers.items():
+            flows.clear()
+            self._stranded.add(caller)
+            caller.transport.abort()
+        self._flows.set()
+
     def slow(self, delay: float) -> None:
         """Hold every chunk of bytes back.
 
@@ -67,6 +84,8 @@ class Link:
         self._is_cut = False
         self._delay = 0.0
         self._flows.set()
+        for flows in self._callers.values():
+            flows.set()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._connected, HOST, self.port)
@@ -89,26 +108,35 @@ class Link:
         assert connection
         self._connections.add(connection)
         self._writers.add(writer)
+        flows = self._callers[writer] = asyncio.Event()
+        flows.set()
         # Cancelled only when the link is closed, and asyncio would log that as an error.
         with contextlib.suppress(OSError, asyncio.CancelledError):
             try:
                 if not self._is_cut:
-                    await self._lead(reader, writer)
+                    await self._lead(reader, writer, flows)
             finally:
+                del self._callers[writer]
+                self._stranded.discard(writer)
                 self._connections.discard(connection)
                 self._writers.discard(writer)
                 writer.transport.abort()
 
-    async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _lead(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flows: asyncio.Event
+    ) -> None:
         there_reader, there_writer = await asyncio.open_connection(HOST, self._target)
         self._writers.add(there_writer)
         ways = {
-            asyncio.create_task(self._pass(reader, there_writer)),
-            asyncio.create_task(self._pass(there_reader, writer)),
+            asyncio.create_task(self._pass(reader, there_writer, flows)),
+            asyncio.create_task(self._pass(there_reader, writer, flows)),
         }
         try:
             # Neither Kafka nor gRPC half-closes: one direction's end is that of both.
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            if writer in self._stranded:
+                # The server goes on as long as it is connected, whoever may hear it.
+                await asyncio.Event().wait()
         finally:
             for way in ways:
                 way.cancel()
@@ -116,11 +144,16 @@ class Link:
             self._writers.discard(there_writer)
             there_writer.transport.abort()
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flows: asyncio.Event
+    ) -> None:
         while data := await reader.read(_CHUNK):
             if self._delay:
                 await asyncio.sleep(self._delay)
+            self.held += len(data)
             await self._flows.wait()
+            await flows.wait()
+            self.held -= len(data)
             writer.write(data)
             self.passed += len(data)
             await writer.drain()

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests.chaos.proxy import Link
+from tests.support import eventually
 
 
 @pytest.fixture
@@ -70,6 +71,36 @@ async def test_a_cut_link_ends_connections_and_admits_none_until_it_is_mended(li
     link.mend()
     async with calling(link) as after:
         assert await after.ask(b"4\n") == b"4\n"
+
+
+async def test_what_a_stranded_caller_sent_arrives_when_the_link_is_mended() -> None:
+    heard = asyncio.Queue[bytes]()
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            writer.write(line)
+            heard.put_nowait(line)
+        heard.put_nowait(b"the end")
+        writer.close()
+
+    server = await asyncio.start_server(hear, "127.0.0.1", 0)
+    async with (
+        server,
+        Link(server.sockets[0].getsockname()[1]) as link,
+        calling(link) as caller,
+    ):
+        link.stall()
+        asking = asyncio.create_task(caller.ask(b"late\n"))
+        await eventually(lambda: link.held)
+        link.strand()
+        assert await asking == b""
+        async with calling(link) as other:
+            assert await other.ask(b"at once\n") == b"at once\n"
+        assert await heard.get() == b"at once\n"
+        assert await heard.get() == b"the end"
+        link.mend()
+        assert await heard.get() == b"late\n"
+        assert heard.empty()
 
 
 async def test_a_stalled_link_passes_nothing_and_loses_nothing(link: Link) -> None:

@@ -15,9 +15,10 @@ from temporalio.api.failure.v1 import Failure
 from tests.unit.relay.fakes import NOW, OK, PATIENCE, Script
 
 from completion_relay.decide import decide
-from completion_relay.decision import Decision
+from completion_relay.decision import Decision, Former
 from completion_relay.evidence import Decided, NotScheduled, Pending, Undetermined
 from completion_relay.identity import RecordMark
+from completion_relay.place import Place
 from completion_relay.verdict import NAMESPACE_NOT_FOUND, Answer, Status
 from completion_schemas.dispositions import DeadLetterReason, Disposition
 from completion_schemas.events import (
@@ -257,10 +258,53 @@ async def test_a_look_that_is_denied_halts_and_decides_nothing() -> None:
 
 
 async def test_a_deadline_that_has_passed_ends_the_retries_after_a_look() -> None:
-    script = Script([UNAVAILABLE], findings=[STARTED])
+    """Whoever is throttled has an answer: the call was not carried out."""
+    script = Script([THROTTLED], findings=[STARTED])
     decision = await run(script, event(deadline=NOW - 1))
     assert (decision.disposition, decision.tries) == (Disposition.EXPIRED, 1)
     assert script.happened("send", "look") == ["send", "look"]
+
+
+@pytest.mark.parametrize("answer", [AMBIGUOUS, UNAVAILABLE], ids=["timed out", "cut off"])
+async def test_a_call_without_an_answer_that_lands_after_the_deadline_is_applied(
+    answer: Answer,
+) -> None:
+    """The first look comes before it does."""
+    landed = Decided(Disposition.APPLIED, "COMPLETED by us")
+    script = Script([answer], findings=[STARTED, STARTED, landed])
+    decision = await run(script, event(deadline=NOW - 1))
+    assert (decision.disposition, decision.tries) == (Disposition.APPLIED, 1)
+
+
+async def test_a_call_without_an_answer_is_expired_when_it_has_not_landed_in_time() -> None:
+    script = Script([AMBIGUOUS], findings=repeat(STARTED))
+    decision = await run(script, event(deadline=NOW - 1))
+    assert (decision.disposition, decision.tries) == (Disposition.EXPIRED, 1)
+    assert PATIENCE.look_timeout <= script.clock.monotonic() < PATIENCE.look_timeout + 2
+
+
+async def test_an_earlier_call_without_an_answer_may_land_too() -> None:
+    """The answer to the last one says nothing of it."""
+    landed = Decided(Disposition.APPLIED, "COMPLETED by us")
+    script = Script([AMBIGUOUS, THROTTLED], findings=[STARTED, landed])
+    # The deadline is over after the first backoff.
+    decision = await run(script, event(deadline=NOW + 1))
+    assert (decision.disposition, decision.tries) == (Disposition.APPLIED, 2)
+
+
+async def test_of_a_parked_event_nobody_knows_which_of_its_calls_had_no_answer() -> None:
+    landed = Decided(Disposition.APPLIED, "COMPLETED by us")
+    script = Script([THROTTLED], findings=[STARTED, landed])
+    late, place = event(deadline=NOW - 1), Place()
+    decision = await decide(script.means, late, "orders", MARK, place=place, former=Former(tries=1))
+    assert isinstance(decision, Decision)
+    assert decision.disposition is Disposition.APPLIED
+
+
+async def test_whether_a_heartbeat_landed_nobody_can_see_and_nobody_waits_for_it() -> None:
+    script = Script([AMBIGUOUS], findings=[STARTED])
+    decision = await run(script, event(Heartbeat(), deadline=NOW - 1))
+    assert decision.disposition is Disposition.EXPIRED
 
 
 async def test_a_deadline_that_has_passed_does_not_end_the_first_call() -> None:
@@ -270,7 +314,7 @@ async def test_a_deadline_that_has_passed_does_not_end_the_first_call() -> None:
 
 
 async def test_a_deadline_is_no_proof_as_long_as_no_look_succeeds() -> None:
-    script = Script([UNAVAILABLE], findings=[UNAVAILABLE, UNAVAILABLE, STARTED])
+    script = Script([THROTTLED], findings=[UNAVAILABLE, UNAVAILABLE, STARTED])
     decision = await run(script, event(deadline=NOW - 1))
     assert decision.disposition is Disposition.EXPIRED
     assert len(script.looks.questions) == 3

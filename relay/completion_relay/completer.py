@@ -53,6 +53,9 @@ _REFUSED_TTL = 60.0
 """Seconds for which they are not asked for again after a refusal, unless nothing goes without them."""
 
 
+_SAID = 200
+"""Characters that are kept of what Temporal says of a failure that it has taken."""
+
 _OK = Answer(Status.OK)
 
 
@@ -180,6 +183,11 @@ class Completer:
                 paused=response.activity_paused,
                 reset=response.activity_reset,
             )
+        if isinstance(outcome, Failed) and response.failures:
+            # One that was over the blob limit: Temporal has taken a short form of it, and does not
+            # retry it whatever it says (seen on server 1.32.0). Its own words, and nothing of ours.
+            said = "; ".join(failure.message for failure in response.failures)
+            return Answer(Status.OK, said[:_SAID])
         return _OK
 
 

@@ -198,7 +198,10 @@ class _Way:
         match verdict:
             case Applied():
                 asks = answer.cancel_requested or answer.paused or answer.reset
-                return self._decision(Disposition.APPLIED, "", signal=answer if asks else None)
+                detail = (
+                    f"Temporal changed what it took: {answer.message}" if answer.message else ""
+                )
+                return self._decision(Disposition.APPLIED, detail, signal=answer if asks else None)
             case Look():
                 found = await self._look(until_pending=False)
                 if isinstance(found, Pending):

@@ -29,6 +29,17 @@ _REPORTED_AS_FAILED = {
 }
 
 
+def as_sent(failure: Failure) -> Failure:
+    """Return the failure as its sender made it, shortened where it was too large.
+
+    Temporal keeps 4 KiB of one that it retries, and the blob limit of one that ends an
+    activity. What is larger becomes the cause of a failure of its own, which has no
+    source (seen on server 1.32.0). It keeps the source before it keeps the message.
+    """
+    is_replaced = failure.HasField("server_failure_info") and failure.HasField("cause")
+    return failure.cause if is_replaced else failure
+
+
 def failed_as(failure: Failure) -> tuple[str, ...]:
     """Return the outcomes that a failure may stand for, by its type.
 
@@ -102,9 +113,9 @@ def from_pending(
         pending: As Describe shows it.
         is_newer: Whether its current attempt is known to be newer than the event.
     """
-    source = pending.last_failure.source
+    failure = as_sent(pending.last_failure)
     is_newer = is_newer or (bool(question.attempt) and pending.attempt > question.attempt)
-    by_this_event = _attribution(question, source, failed_as(pending.last_failure))
+    by_this_event = _attribution(question, failure.source, failed_as(failure))
     if by_this_event in (Disposition.APPLIED, Disposition.DUPLICATE):
         return Decided(
             by_this_event,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 
-from completion_relay.evidence import End, Question, failed_as
+from completion_relay.evidence import End, Question, as_sent, failed_as
 
 _ENDS = {
     EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED: "activity_task_completed_event_attributes",
@@ -70,7 +70,8 @@ class HistoryReader:
             elif event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED:
                 started = event.activity_task_started_event_attributes
                 self._starts.setdefault(
-                    started.scheduled_event_id, (started.attempt, started.last_failure.source)
+                    started.scheduled_event_id,
+                    (started.attempt, as_sent(started.last_failure).source),
                 )
             if self._is_the_last_needed(event):
                 self.has_read_enough = True
@@ -164,6 +165,6 @@ def _outcomes(end: HistoryEvent) -> tuple[str, ...]:
         case EventType.EVENT_TYPE_ACTIVITY_TASK_CANCELED:
             return ("canceled",)
         case EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED:
-            return failed_as(end.activity_task_failed_event_attributes.failure)
+            return failed_as(as_sent(end.activity_task_failed_event_attributes.failure))
         case _:
             return ()

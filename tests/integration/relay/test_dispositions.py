@@ -30,6 +30,12 @@ from completion_schemas.cloudevents import encode_record
 from completion_schemas.dispositions import DeadLetterReason, Disposition
 from completion_schemas.events import ActivityReference, Canceled, Completed, Outcome, unix_nanos
 
+OVER_WHAT_IS_KEPT = 5 * 1024
+"""Characters; over `limit.mutableStateActivityFailureSize.error`, what Temporal keeps of a failure
+that it retries."""
+OVER_THE_LIMIT = 5 * 1024 * 1024 // 2
+"""Characters; over the blob limit, and less than gRPC's limit for a message."""
+
 
 def because(audit: AuditRecord) -> tuple[Disposition, DeadLetterReason | None]:
     return audit.disposition, audit.reason
@@ -63,12 +69,13 @@ async def test_a_record_delivered_again_is_applied_as_it_was(scene: Scene) -> No
     assert again.redelivery
 
 
+@pytest.mark.parametrize("size", [9, OVER_WHAT_IS_KEPT], ids=["small", "shortened"])
 async def test_a_failure_that_temporal_retries_is_applied_when_delivered_again(
-    scene: Scene,
+    scene: Scene, size: int
 ) -> None:
     """It leaves no history, so `Failure.source` of the pending activity has to tell."""
     handle, reference = await scene.waiting(attempts=2)
-    sent = event(reference, failed(non_retryable=False))
+    sent = event(reference, failed("x" * size, non_retryable=False))
     async with relay(scene.settings()):
         await scene.emit(sent)
         second = await scene.hand_offs.of(handle, attempt=2)
@@ -91,18 +98,33 @@ async def test_a_failure_that_temporal_retries_is_applied_when_delivered_again(
     ]
 
 
+@pytest.mark.parametrize("size", [9, OVER_WHAT_IS_KEPT], ids=["small", "shortened"])
 async def test_a_retried_failure_is_still_known_once_a_later_attempt_has_ended(
-    scene: Scene,
+    scene: Scene, size: int
 ) -> None:
     """Then the last failure in the newer attempt's Started event is the only trace."""
     handle, reference = await scene.waiting(attempts=2)
     async with relay(scene.settings()):
-        sent = event(reference, failed(non_retryable=False))
+        sent = event(reference, failed("x" * size, non_retryable=False))
         await scene.emit(sent)
         await scene.emit(event(await scene.hand_offs.of(handle, attempt=2), completed()))
         await handle.result()
         copy = await scene.emit(sent)
         assert (await scene.decided(copy)).disposition is Disposition.DUPLICATE
+
+
+async def test_a_failure_over_the_blob_limit_is_taken_shortened_and_the_trail_says_so(
+    scene: Scene,
+) -> None:
+    """Temporal answers OK, keeps a short form of it, and makes no further attempt."""
+    async with relay(scene.settings()):
+        handle, reference = await scene.waiting(attempts=2)
+        at = await scene.emit(event(reference, failed("x" * OVER_THE_LIMIT, non_retryable=False)))
+        audit = await scene.decided(at)
+        with pytest.raises(WorkflowFailureError):
+            await handle.result()
+    assert audit.disposition is Disposition.APPLIED
+    assert audit.detail == "Temporal changed what it took: Failure exceeds size limit."
 
 
 async def test_an_activity_that_somebody_else_completed_is_a_conflict(scene: Scene) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 from temporalio.api.enums.v1 import EventType, PendingActivityState
-from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
+from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure, ServerFailureInfo
 from temporalio.api.history.v1 import (
     ActivityTaskCanceledEventAttributes,
     ActivityTaskCompletedEventAttributes,
@@ -134,6 +134,15 @@ def pending(
         last_failure=None
         if last_failure_by is None
         else failure(last_failure_type, source=last_failure_by),
+    )
+
+
+def shortened(original: Failure) -> Failure:
+    """Return what Temporal keeps in place of a failure that is too large."""
+    return Failure(
+        message="Failure exceeds size limit.",
+        server_failure_info=ServerFailureInfo(),
+        cause=original,
     )
 
 

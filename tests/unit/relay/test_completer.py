@@ -10,7 +10,15 @@ import pytest
 from google.protobuf.any_pb2 import Any as Packed
 from temporalio.api.common.v1 import GrpcStatus
 from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, DescribeNamespaceResponse
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.workflowservice.v1 import (
+    DescribeNamespaceRequest,
+    DescribeNamespaceResponse,
+    RespondActivityTaskFailedByIdRequest,
+    RespondActivityTaskFailedByIdResponse,
+    RespondActivityTaskFailedRequest,
+    RespondActivityTaskFailedResponse,
+)
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 from tests.support import eventually
@@ -19,6 +27,7 @@ from tests.unit.relay.fakes import VirtualClock
 from completion_relay.calls import Calls
 from completion_relay.completer import DEFAULT_BLOB_LIMIT, Completer
 from completion_relay.verdict import Answer, Status
+from completion_schemas.events import ActivityReference, Failed
 
 MIB = 1024 * 1024
 AN_HOUR = 3600.0
@@ -28,6 +37,10 @@ UNAVAILABLE = RPCError("connection refused", RPCStatusCode.UNAVAILABLE, b"")
 THROTTLED = RPCError("rate limit exceeded", RPCStatusCode.RESOURCE_EXHAUSTED, b"")
 DENIED = RPCError("Request unauthorized.", RPCStatusCode.PERMISSION_DENIED, b"")
 NO_KEY = RPCError("Invalid token.", RPCStatusCode.UNAUTHENTICATED, b"")
+
+
+BY_TOKEN = ActivityReference(task_token="dG9rZW4=")
+BY_IDS = ActivityReference(workflow_id="w", run_id="r", activity_id="a")
 
 
 def no_namespace() -> RPCError:
@@ -46,6 +59,8 @@ class Server:
         self.asked: list[str] = []
         self.silent: dict[str, asyncio.Event] = {}
         """Namespaces that say nothing until they are let go."""
+        self.changes: list[Failure] = []
+        """What it says of each failure that it takes."""
 
     async def describe_namespace(
         self, request: DescribeNamespaceRequest, **_: Any
@@ -60,8 +75,18 @@ class Server:
         response.namespace_info.limits.blob_size_limit_error = says
         return response
 
+    async def respond_activity_task_failed(
+        self, _request: RespondActivityTaskFailedRequest, **_: Any
+    ) -> RespondActivityTaskFailedResponse:
+        return RespondActivityTaskFailedResponse(failures=self.changes)
+
+    async def respond_activity_task_failed_by_id(
+        self, _request: RespondActivityTaskFailedByIdRequest, **_: Any
+    ) -> RespondActivityTaskFailedByIdResponse:
+        return RespondActivityTaskFailedByIdResponse(failures=self.changes)
+
     def __getattr__(self, _: str) -> None:
-        """Make no completion call: none is asked for here."""
+        """Make no other completion call: none is asked for here."""
 
 
 def completer(server: Server, clock: VirtualClock | None = None) -> Completer:
@@ -146,6 +171,21 @@ async def test_a_result_within_the_default_waits_for_no_namespace_that_cannot_be
     for _ in range(3):
         assert await asks.blob_limit("orders", 1 * MIB) == DEFAULT_BLOB_LIMIT
     assert server.asked == ["orders"]
+
+
+@pytest.mark.parametrize("names", [BY_TOKEN, BY_IDS], ids=["by token", "by ids"])
+async def test_what_temporal_says_of_a_failure_that_it_has_taken_is_told(
+    names: ActivityReference,
+) -> None:
+    server = Server()
+    sends = completer(server)
+    outcome = Failed(Failure(message="no"))
+    assert await sends.send("orders", names, outcome, "mark") == Answer(Status.OK)
+    server.changes = [Failure(message="Failure exceeds size limit."), Failure(message="x" * 500)]
+    answer = await sends.send("orders", names, outcome, "mark")
+    assert answer.status is Status.OK
+    assert answer.message.startswith("Failure exceeds size limit.; xxx")
+    assert len(answer.message) == 200
 
 
 @pytest.mark.parametrize("says", [DENIED, 0], ids=["no right to ask", "an older server"])

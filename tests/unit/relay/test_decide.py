@@ -103,6 +103,13 @@ async def test_ok_is_applied_by_one_call() -> None:
     assert script.looks.questions == []
 
 
+async def test_what_temporal_changed_of_what_it_took_is_told() -> None:
+    script = Script([Answer(Status.OK, "Failure exceeds size limit.")])
+    decision = await run(script, event(Failed(Failure(message="no"))))
+    assert decision.disposition is Disposition.APPLIED
+    assert decision.detail == "Temporal changed what it took: Failure exceeds size limit."
+
+
 async def test_a_call_says_where_what_and_by_which_record() -> None:
     the_event = event(Failed(Failure(message="no")))
     script = Script([OK])

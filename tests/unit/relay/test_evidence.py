@@ -23,6 +23,7 @@ from tests.unit.relay.histories import (
     histories,
     pending,
     scheduled,
+    shortened,
     started,
 )
 
@@ -195,6 +196,43 @@ def test_a_retried_failure_is_found_in_the_pending_activity(
     found = from_pending(question, pending(attempt=2, last_failure_by=source))
     assert isinstance(found, Decided)
     assert found.disposition is disposition
+
+
+@pytest.mark.parametrize(
+    ("source", "disposition"),
+    [
+        (str(OWN), Disposition.APPLIED),
+        (SAME_EVENT, Disposition.DUPLICATE),
+        (OTHER_EVENT, Disposition.SUPERSEDED),
+    ],
+)
+def test_a_retried_failure_that_was_shortened_is_found_all_the_same(
+    source: str, disposition: Disposition
+) -> None:
+    """Temporal keeps 4 KiB of it, behind a failure of its own that has no source."""
+    question = replace(QUESTION, outcome="failed")
+    waits = pending(attempt=2, last_failure_by=source)
+    waits.last_failure.CopyFrom(shortened(waits.last_failure))
+    found = from_pending(question, waits)
+    assert isinstance(found, Decided)
+    assert found.disposition is disposition
+
+
+def test_a_retried_failure_that_was_shortened_is_found_in_the_next_attempts_start() -> None:
+    question = replace(QUESTION, outcome="failed")
+    start = started(6, of=5, attempt=2, retried_from=str(OWN))
+    kept = start.activity_task_started_event_attributes.last_failure
+    kept.CopyFrom(shortened(kept))
+    history = (scheduled(5), start, ended(7, "completed", of=5, by=OTHER_EVENT))
+    assert became(question, *history) is Disposition.APPLIED
+
+
+def test_what_a_shortened_failure_stands_for_is_told_by_the_one_that_was_sent() -> None:
+    end = ended(7, "CalleeCanceled", of=5, by=str(OWN))
+    sent = end.activity_task_failed_event_attributes.failure
+    sent.CopyFrom(shortened(sent))
+    question = replace(QUESTION, outcome="canceled")
+    assert became(question, scheduled(5), started(6, of=5), end) is Disposition.APPLIED
 
 
 @pytest.mark.parametrize("attempt", [0, 1])

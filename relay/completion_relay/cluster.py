@@ -71,6 +71,10 @@ class ClusterObserver:
         """So many calls to the namespace may be under way from now on."""
         self._observer.limited(self._places[namespace], calls)
 
+    def assumed(self, namespace: str, why: str) -> None:
+        """How large a result the namespace takes is not told, and will not be."""
+        self._observer.assumed(self._places[namespace], why)
+
     def probed(self, answer: Answer) -> None:
         """The cluster, which may be away, was asked something, and this came back."""
         self._observer.probed(self._part, answer)
@@ -153,7 +157,7 @@ class Cluster:
         client = await connection.client(lazy=True)
         told = ClusterObserver(observer, connection)
         calls = Calls(seconds=connection.rpc_timeout)
-        completer = Completer(client, calls, clock)
+        completer = Completer(client, calls, clock, assumed=told.assumed)
         rng = random.Random()  # noqa: S311 - jitter, not a secret
         wait_after = partial(patience.after, rng=rng)
         gate = WeatherGate(

@@ -7,6 +7,7 @@ converter, no codec and no interceptor.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from temporalio.api.failure.v1 import Failure
@@ -62,17 +63,28 @@ _OK = Answer(Status.OK)
 class Completer:
     """Completes, fails, cancels and heartbeats activities of one cluster."""
 
-    def __init__(self, client: Client, calls: Calls, clock: Clock) -> None:
+    def __init__(
+        self,
+        client: Client,
+        calls: Calls,
+        clock: Clock,
+        *,
+        assumed: Callable[[str, str], None] = lambda _namespace, _why: None,
+    ) -> None:
         """Make no call yet.
 
         Args:
             client: Of the cluster; its namespace and identity are not used.
             calls: How calls are made.
             clock: Time.
+            assumed: Told once of each namespace that is judged by Temporal's default limit, and why.
         """
         self._service = client.workflow_service
         self._call = calls
         self._clock = clock
+        self._told_of_guess = assumed
+        self._guessed: set[str] = set()
+        """Namespaces that nobody has told the limit of, nor will."""
         self._blob_limits: dict[str, int] = {}
         """By namespace, in bytes: what an answer told. Nothing but another one replaces it."""
         self._ask_at: dict[str, float] = {}
@@ -122,6 +134,10 @@ class Completer:
                 return answer
         return DEFAULT_BLOB_LIMIT if limit is None else limit
 
+    def guesses_limit(self, namespace: str) -> bool:
+        """Whether the namespace's limit is Temporal's default because nobody is going to tell it."""
+        return namespace in self._guessed
+
     async def _asked(self, namespace: str) -> Answer:
         asking = self._asking.get(namespace)
         if asking is None:
@@ -139,10 +155,20 @@ class Completer:
             return
         if told:
             self._blob_limits[namespace] = told
-        else:
+            self._guessed.discard(namespace)
+        elif namespace not in self._blob_limits:
             # An older server tells no limits, and a relay may lack the right to ask: then
-            # Temporal's default stands, where nothing better was told before.
-            self._blob_limits.setdefault(namespace, DEFAULT_BLOB_LIMIT)
+            # Temporal's default stands, where nothing better was told before. To let the result go
+            # unmeasured is no way out: over the real limit it would be called applied, and its
+            # activity would have failed.
+            self._blob_limits[namespace] = DEFAULT_BLOB_LIMIT
+            self._guessed.add(namespace)
+            why = (
+                f"{described.status}: {described.message}"
+                if isinstance(described, Answer)
+                else "the server tells no limits"
+            )
+            self._told_of_guess(namespace, why)
 
     async def send(
         self, namespace: str, reference: ActivityReference, outcome: Outcome, identity: str

@@ -125,9 +125,14 @@ class _Way:
             if isinstance(limit, Park):
                 return limit
             if size > limit:
+                guess = (
+                    "; Temporal's default, because the namespace may not be described"
+                    if self._means.completer.guesses_limit(self._namespace)
+                    else ""
+                )
                 refused = self._too_large(
                     f"{size} bytes; namespace {self._namespace} takes {limit} "
-                    "(limit.blobSize.error)"
+                    f"(limit.blobSize.error{guess})"
                 )
                 if refused is not None:
                     return refused

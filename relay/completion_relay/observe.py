@@ -178,6 +178,16 @@ class Observer:
         """So many calls to the namespace may be under way from now on."""
         self.metrics.concurrency_limit.labels(self._known(namespace)).set(calls)
 
+    def assumed(self, namespace: str, why: str) -> None:
+        """How large a result the namespace takes is not told, and will not be."""
+        self._log.warning(
+            "blob limit not known",
+            namespace=namespace,
+            why=why,
+            effect="results of more than 2 MiB, Temporal's default, fail their activity (too_large)",
+            fix="let the relay describe the namespace: DescribeNamespace, a right to read",
+        )
+
     def probed(self, part: str, answer: Answer) -> None:
         """A cluster that may be away was asked something, and this came back."""
         self.metrics.probes.labels(answer.status).inc()

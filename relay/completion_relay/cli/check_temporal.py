@@ -108,6 +108,17 @@ async def _namespace(at: _Place) -> list[Finding]:
                     ),
                 )
             ]
+        if answer.status is RpcStatus.PERMISSION_DENIED:
+            # Nothing else needs that right: whether events can be completed is looked at by itself.
+            return [
+                Finding(
+                    check,
+                    Status.WARNING,
+                    f"may not be described ({answer.message}): results of more than "
+                    f"{DEFAULT_BLOB_LIMIT / 2**20:g} MiB, Temporal's default, fail their activity",
+                    f"let this API key or certificate read {at} (DescribeNamespace)",
+                )
+            ]
         return [_refused(check, answer, at)]
     retention = answer.config.workflow_execution_retention_ttl.ToTimedelta()
     limit = answer.namespace_info.limits.blob_size_limit_error or DEFAULT_BLOB_LIMIT

@@ -165,12 +165,17 @@ class ScriptedSends:
         """To completion calls; a test may put others in their place."""
         self._namespaces = iter(namespaces)
         self._blob_limit = blob_limit
+        self.is_guess = False
+        """Whether nobody has told that limit; a test may say so."""
         self._unknown = iter(unknown)
         self._journal = journal
         self.calls: list[Sent] = []
 
     async def blob_limit(self, namespace: str, size: int) -> int | Answer:
         return next(self._unknown, self._blob_limit)
+
+    def guesses_limit(self, namespace: str) -> bool:
+        return self.is_guess
 
     async def describe_namespace(self, namespace: str) -> Answer:
         self._journal.append("describe namespace")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -89,9 +90,13 @@ class Server:
         """Make no other completion call: none is asked for here."""
 
 
-def completer(server: Server, clock: VirtualClock | None = None) -> Completer:
+def completer(
+    server: Server,
+    clock: VirtualClock | None = None,
+    assumed: Callable[[str, str], None] = lambda _namespace, _why: None,
+) -> Completer:
     client = cast("Client", SimpleNamespace(workflow_service=server))
-    return Completer(client, Calls(seconds=10), clock or VirtualClock())
+    return Completer(client, Calls(seconds=10), clock or VirtualClock(), assumed=assumed)
 
 
 @pytest.mark.parametrize(
@@ -191,6 +196,40 @@ async def test_what_temporal_says_of_a_failure_that_it_has_taken_is_told(
 @pytest.mark.parametrize("says", [DENIED, 0], ids=["no right to ask", "an older server"])
 async def test_temporals_default_stands_where_nobody_is_going_to_tell(says: int | RPCError) -> None:
     assert await completer(Server(orders=says)).blob_limit("orders", 3 * MIB) == DEFAULT_BLOB_LIMIT
+
+
+@pytest.mark.parametrize(
+    ("says", "why"),
+    [(DENIED, "PERMISSION_DENIED: Request unauthorized."), (0, "the server tells no limits")],
+)
+async def test_that_the_default_has_to_stand_is_told_once(says: int | RPCError, why: str) -> None:
+    told: list[tuple[str, str]] = []
+    clock = VirtualClock()
+    asks = completer(Server(orders=says), clock, lambda *said: told.append(said))
+    for _ in range(3):
+        await asks.blob_limit("orders", 3 * MIB)
+        await clock.sleep(AN_HOUR)
+    assert told == [("orders", why)]
+    assert asks.guesses_limit("orders")
+
+
+@pytest.mark.parametrize("says", [UNAVAILABLE, THROTTLED, NO_KEY, 4 * MIB])
+async def test_a_limit_that_was_told_or_will_be_is_no_guess(says: int | RPCError) -> None:
+    told: list[tuple[str, str]] = []
+    asks = completer(Server(orders=says), assumed=lambda *said: told.append(said))
+    await asks.blob_limit("orders", 3 * MIB)
+    assert told == []
+    assert not asks.guesses_limit("orders")
+
+
+async def test_a_relay_that_may_ask_after_all_guesses_no_longer() -> None:
+    server, clock = Server(orders=DENIED), VirtualClock()
+    asks = completer(server, clock)
+    assert await asks.blob_limit("orders", 3 * MIB) == DEFAULT_BLOB_LIMIT
+    server.says["orders"] = 4 * MIB
+    await clock.sleep(AN_HOUR)
+    assert await asks.blob_limit("orders", 3 * MIB) == 4 * MIB
+    assert not asks.guesses_limit("orders")
 
 
 async def test_a_namespace_that_says_nothing_holds_up_no_other() -> None:

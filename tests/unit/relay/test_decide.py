@@ -389,6 +389,16 @@ async def test_payloads_over_the_blob_limit_fail_the_activity_instead(
         assert size in call.outcome.failure.message
 
 
+async def test_a_limit_that_is_a_guess_is_called_one() -> None:
+    """Who reads the dead letter should not raise a limit that is not in the way."""
+    for is_guess in (True, False):
+        script = Script([OK], blob_limit=1000)
+        script.sends.is_guess = is_guess
+        decision = await run(script, event(Completed(payloads(1001))))
+        assert_too_large(decision, "1000")
+        assert ("Temporal's default" in decision.detail) is is_guess
+
+
 @pytest.mark.parametrize("outcome", [Completed(), Canceled(), Failed(Failure(message="no"))])
 async def test_a_message_over_grpcs_limit_fails_the_activity_instead(outcome: Outcome) -> None:
     script = Script([OVER_GRPC_LIMIT, OK])

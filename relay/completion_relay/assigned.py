@@ -97,11 +97,12 @@ def start_of(committed: OffsetAndMetadata | None, *, beginning: int, end: int) -
     if committed is None:
         return Start(beginning, [], None)
     if committed.offset > end:
+        # An event that is lost is worse than one that is decided twice, which changes nothing.
         return Start(
             beginning,
             [],
-            f"committed is {committed.offset}, but the partition ends at {end}: the topic was cut "
-            f"or made anew; reading from {beginning}",
+            f"committed is {committed.offset}, but the partition ends at {end}: the log has lost its "
+            f"end, or the topic was made anew; what it has is decided (again) from {beginning} on",
         )
     ahead: list[range] = []
     problem = deleted = None

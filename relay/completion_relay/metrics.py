@@ -75,6 +75,12 @@ class Metrics:
             "Events moved to the parked topic, each time anew.",
             registry=self.registry,
         )
+        self.read_again = Counter(
+            "completion_relay_read_again",
+            "Times that a partition was taken of which decided events are decided again: the group's "
+            "offset lies beyond its end, or what is settled ahead of it cannot be read.",
+            registry=self.registry,
+        )
         self.paused = Gauge(
             "completion_relay_paused",
             "1 while no records are taken or decided for this cause.",

@@ -228,7 +228,8 @@ class Observer:
         )
 
     def jumped(self, topic: str, partition: int, problem: str) -> None:
-        """A partition could not be read on from where the group had come."""
+        """A partition is not read on from where the group had come: what is decided is decided again."""
+        self.metrics.read_again.inc()
         self._log.error("read from elsewhere", position=f"{topic}/{partition}", problem=problem)
 
     def passed_over(self, topic: str, partition: int, deleted: str) -> None:

@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from tests.integration.cli.conftest import Commands, Done
 from tests.integration.relay.process import (
     TWO_PROCESSES,
@@ -153,6 +154,32 @@ async def test_no_relay_is_exit_1_and_kafka_tells_what_waits(
     assert oldest["token_fingerprint"] == reference.key
     assert oldest["workflow_id"] == handle.id
     assert oldest["age_seconds"] >= 0
+
+
+async def test_a_partition_that_ends_before_the_groups_offset_is_named_until_it_is_decided(
+    commands: Commands, scene: Scene
+) -> None:
+    handle, reference = await scene.waiting()
+    at = await scene.emit(event(reference, completed()))
+    partition = TopicPartition(at.topic, at.partition)
+    async with AIOKafkaConsumer(
+        bootstrap_servers=scene.kafka,
+        group_id=f"{scene.topics.completions}.group",
+        enable_auto_commit=False,
+    ) as consumer:
+        consumer.assign([partition])
+        await consumer.commit({partition: OffsetAndMetadata(at.offset + 50, "")})
+    beyond = f"committed is {at.offset + 50}, but the partition ends at {at.offset + 1}"
+    before = await commands("status")
+    async with relay(scene, *ONE) as process:
+        await process.ready()
+        await handle.result()
+        await is_committed(scene, at.offset + 1)
+        after = await commands("status")
+    assert before.code == 1
+    assert beyond in before.out
+    assert after.code == 0
+    assert beyond not in after.out
 
 
 async def test_a_transaction_that_was_aborted_is_no_lag(commands: Commands, scene: Scene) -> None:

@@ -1,0 +1,126 @@
+"""A group whose offset lies beyond its partition's end: the log has lost its end, or the topic was made anew.
+
+Nothing that aiokafka speaks tells the two apart (DESIGN.md), so what there is is
+decided again, and that is said.
+"""
+
+from __future__ import annotations
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import TopicAlreadyExistsError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from tests.integration.relay.test_promises import committed, emit_to, metric, places
+from tests.integration.relay.waiting import Scene, completed, event, relay
+from tests.support import create_topics, eventually
+
+from completion_relay.observe import Observer
+from completion_relay.offset_map import encode
+from completion_schemas.dispositions import Disposition
+
+BEYOND = 1_000
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    said: list[str] = []
+    original = Observer.jumped
+
+    def jumped(self: Observer, topic: str, partition: int, problem: str) -> None:
+        said.append(f"{topic}/{partition}: {problem}")
+        original(self, topic, partition, problem)
+
+    monkeypatch.setattr(Observer, "jumped", jumped)
+    return said
+
+
+async def commit(scene: Scene, partition: int, offset: OffsetAndMetadata) -> None:
+    """Leave what the group had committed before the partition lost its end."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=scene.kafka,
+        group_id=f"{scene.topics.completions}.g",
+        enable_auto_commit=False,
+    )
+    at = TopicPartition(scene.topics.completions, partition)
+    await consumer.start()
+    try:
+        consumer.assign([at])
+        await consumer.commit({at: offset})
+    finally:
+        await consumer.stop()
+
+
+async def test_what_there_is_is_decided_again_and_that_is_said_and_counted(
+    scene: Scene, told: list[str]
+) -> None:
+    """As it was the first time: no activity is completed twice, and no event is lost."""
+    positions, handles = [], []
+    async with relay(scene.settings()) as http:
+        for _ in range(2):
+            handle, reference = await scene.waiting()
+            handles.append(handle)
+            positions.append(await emit_to(scene, 0, event(reference, completed())))
+            await scene.decided(positions[-1])
+        assert await metric(http, "completion_relay_read_again_total") == 0
+    # What was settled ahead of that offset is nothing that there is, either.
+    ahead = encode(BEYOND, [range(BEYOND + 1, BEYOND + 5)])
+    await commit(scene, 0, OffsetAndMetadata(BEYOND, ahead))
+    async with relay(scene.settings()) as http:
+        handle, reference = await scene.waiting()
+        new = await emit_to(scene, 0, event(reference, completed()))
+        assert (await scene.decided(new)).disposition is Disposition.APPLIED
+        assert await metric(http, "completion_relay_read_again_total") == 1
+        assert await handle.result() == "done"
+    audit = await scene.audit()
+    assert places(audit) == places([*positions, *positions, new])
+    assert {record.disposition for record in audit} == {Disposition.APPLIED}
+    assert sum(record.redelivery for record in audit) == len(positions)
+    assert (await committed(scene))[0] == new.offset + 1
+    (said,) = told
+    assert said.startswith(
+        f"{scene.topics.completions}/0: committed is {BEYOND}, but the partition"
+    )
+    for handle in handles:
+        ends = [
+            each
+            async for each in handle.fetch_history_events()
+            if each.HasField("activity_task_completed_event_attributes")
+        ]
+        assert len(ends) == 1
+
+
+async def test_a_topic_that_was_made_anew_is_read_from_its_beginning(scene: Scene) -> None:
+    """Its positions are those of other events, which nobody has decided."""
+    async with relay(scene.settings()):
+        for _ in range(3):
+            _, reference = await scene.waiting()
+            await scene.decided(await emit_to(scene, 0, event(reference, completed())))
+    topic = scene.topics.completions
+    admin = AIOKafkaAdminClient(bootstrap_servers=scene.kafka)
+    await admin.start()
+    try:
+        await admin.delete_topics([topic])
+    finally:
+        await admin.close()
+
+    async def made_anew() -> bool:
+        try:
+            await create_topics(scene.kafka, [topic])
+        except TopicAlreadyExistsError:
+            return False
+        return True
+
+    await eventually(made_anew, what="the old topic gone")
+    handle, reference = await scene.waiting()
+    sent = event(reference, completed(b'"anew"'))
+    at = await emit_to(scene, 0, sent)
+    assert at.offset == 0
+    async with relay(scene.settings()):
+        assert await handle.result() == "anew"
+
+        async def decided() -> bool:
+            return sent.event_id in {record.event_id for record in await scene.audit()}
+
+        await eventually(decided)
+    assert await committed(scene) == {0: 1}

@@ -19,7 +19,7 @@ from temporalio.api.workflow.v1 import PendingActivityInfo
 from tests.unit.relay.fakes import NOW, OK, Script
 
 from completion_relay.decision import Decision, Delivery
-from completion_relay.evidence import End, Finding, Question, failed_as, from_pending
+from completion_relay.evidence import Decided, End, Finding, Question, failed_as, from_pending
 from completion_relay.health import Health
 from completion_relay.identity import event_id_in
 from completion_relay.observe import Observer
@@ -70,6 +70,10 @@ class Activity:
         del namespace
         return OK
 
+    def guesses_limit(self, namespace: str) -> bool:
+        del namespace
+        return False
+
     async def blob_limit(self, namespace: str, size: int) -> int:
         del namespace, size
         return 2**21
@@ -103,6 +107,10 @@ class Activity:
                 retried_from=self._last_failure.source,
             )
         return Answer(Status.UNAVAILABLE, "lost") if next(self._lost, False) else OK
+
+    def known(self, namespace: str, question: Question) -> Decided | None:
+        del namespace, question
+        return None
 
     async def find(
         self, namespace: str, question: Question, *, holds_permit: bool

@@ -211,8 +211,14 @@ class Observer:
     def parked(self, position: str, park: Park, times: int) -> None:
         """An event waits on the parked topic, durably."""
         self.metrics.parked.inc()
-        self._log.info(
-            "event parked", position=position, reason=park.reason, tries=park.tries, times=times
+        # Once: a backlog of a sick namespace is parked again each minute, for as long as it lasts.
+        self._log.log(
+            logging.INFO if times == 1 else logging.DEBUG,
+            "event parked",
+            position=position,
+            reason=park.reason,
+            tries=park.tries,
+            times=times,
         )
 
     def heeded(self, instruction: Instruction, outcome: str) -> None:

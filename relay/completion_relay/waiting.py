@@ -108,10 +108,11 @@ class Waiting:
             case Sign.FAILING:
                 if self.first_failed_at is None:
                     self.first_failed_at = self.means.clock.now()
-                self.bulkhead.failed(self.mark, started=started)
                 # CANCELLED "Timeout expired" is the SDK's own deadline (seen with 1.35.0).
-                if answer.status in (Status.DEADLINE_EXCEEDED, Status.CANCELLED):
+                is_slow = answer.status in (Status.DEADLINE_EXCEEDED, Status.CANCELLED)
+                if is_slow and not self.bulkhead.is_on_trial:  # as one failed trial it counts below
                     self.bulkhead.throttled(started=started)
+                self.bulkhead.failed(self.mark, started=started)
 
     def _remember(self, status: Status) -> None:
         if len(self.calls) == _FIRST_CALLS + _LAST_CALLS:

@@ -539,3 +539,17 @@ async def test_a_look_that_one_had_to_wait_for_takes_nothing_of_an_early_events_
         await eventually(lambda: there.script.looks.questions)
         there.clock.advance(1.0)
         assert (await there.decided()).disposition is Disposition.APPLIED
+
+
+async def test_a_trial_that_has_no_answer_counts_as_one_failed_trial() -> None:
+    async with ways(repeat(Answer(Status.DEADLINE_EXCEEDED, ""))) as there:
+        bulkhead = there.script.means.bulkheads["orders"]
+        bulkhead.refused_all("denied", started=0.0)
+        assert bulkhead._failed_trials == 1
+        there.go()
+        await there.clock.until_pending(1)
+        while not there.calls:
+            there.clock.advance(min(there.clock.pending) - there.clock.monotonic())
+            await _a_timer_or(there)
+        assert bulkhead._failed_trials == 2
+        there.let_all_come_through()

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from completion_schemas.avro_binary import put_string
 from completion_schemas.dispositions import DeadLetterReason, Disposition
 from completion_schemas.times import UnixNanos
+
+_PLACE: Final = ("topic", "partition", "offset")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,8 @@ class AuditFilter:
     """Of the key that signed the event."""
     dispositions: frozenset[Disposition] = frozenset()
     reasons: frozenset[DeadLetterReason] = frozenset()
+    place: tuple[str, int, int] | None = None
+    """Topic, partition and offset of the event's own record."""
 
     @cached_property
     def fields(self) -> frozenset[str]:
@@ -43,6 +47,7 @@ class AuditFilter:
             "decided_at": self.since is not None or self.until is not None,
             "disposition": self.dispositions,
             "reason": self.reasons,
+            **dict.fromkeys(_PLACE, self.place),
         }
         return frozenset(
             {name for name, is_asked in asked.items() if is_asked} | self._texts.keys()
@@ -99,4 +104,5 @@ class AuditFilter:
             and (self.until is None or fields["decided_at"] < self.until)
             and (not self.dispositions or fields["disposition"] in self.dispositions)
             and (not self.reasons or fields["reason"] in self.reasons)
+            and (self.place is None or self.place == tuple(fields[name] for name in _PLACE))
         )

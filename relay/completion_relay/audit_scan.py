@@ -7,7 +7,7 @@ what is not kept, and the broker's time index instead of a look at every record.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +15,7 @@ from aiokafka import TopicPartition
 
 from completion_relay.audit_filter import AuditFilter
 from completion_relay.audit_trail import CLOCK_SLACK_MS, AuditTrail, Unreadable
-from completion_relay.topic_reader import Offsets, Record
+from completion_relay.topic_reader import Offsets, Progress, Record
 from completion_schemas.audit import AuditRecord, audit_fields, decode_audit
 from completion_schemas.errors import DecodeError
 from completion_schemas.times import UnixNanos
@@ -51,23 +51,12 @@ class Scanned:
     unreadable: list[Unreadable] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class Progress:
-    """How far a scan has come."""
-
-    offsets: int = 0
-    """What there is to read, in offsets: a little more than there are records."""
-    done: int = 0
-    """Of these."""
-    records: int = 0
-    """Read so far."""
-
-
 async def scan(
     trail: AuditTrail,
     wanted: AuditFilter,
     *,
     fields: frozenset[str] | None = None,
+    after: Mapping[int, int] | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> AsyncGenerator[Scanned, None]:
     """Yield what the topic holds now of what is asked for, each partition in its order.
@@ -76,13 +65,14 @@ async def scan(
         trail: The opened topic.
         wanted: What is asked for.
         fields: The fields that are wanted of each; None: all.
+        after: Of partitions: nothing before this offset is read, because it is known already.
         progress: Told how far it has come, after each batch.
 
     Raises:
         KafkaError: Kafka cannot be reached any more, or refuses.
     """
     end = dict(await trail.end())
-    begin = await trail.since(wanted.since, end)
+    begin = await trail.since(wanted.since, end, after=after)
     horizon = None
     if wanted.until is not None:
         after = await trail.written_since(wanted.until // 10**6 + CLOCK_SLACK_MS, end)

@@ -8,7 +8,7 @@ all; a record that is no audit record is handed over as such and stops nothing.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,47 +45,71 @@ class Unreadable:
 class AuditTrail(TopicReader):
     """The audit topic, opened for reading."""
 
-    async def since(self, decided: UnixNanos | None, end: Offsets) -> Offsets:
+    async def since(
+        self, decided: UnixNanos | None, end: Offsets, *, after: Mapping[int, int] | None = None
+    ) -> Offsets:
         """Return where to begin so as to miss nothing that was decided at a time or later.
 
         A record is written after it was decided: none of those before is missed,
         however late it was written.
+
+        Args:
+            decided: The time; None: all that there is.
+            end: Where a partition begins in which nothing is so late.
+            after: Of partitions: it begins at this offset at the earliest.
         """
-        if decided is None:
-            return await self.beginning()
-        return await self.written_since(decided // 10**6 - CLOCK_SLACK_MS, end)
+        begin = (
+            await self.beginning()
+            if decided is None
+            else await self.written_since(decided // 10**6 - CLOCK_SLACK_MS, end)
+        )
+        known = after or {}
+        return {at: max(offset, known.get(at.partition, 0)) for at, offset in begin.items()}
 
     async def read(
-        self, *, since: UnixNanos | None = None, event_id: str = ""
+        self,
+        *,
+        since: UnixNanos | None = None,
+        event_ids: Collection[str] = (),
+        after: Mapping[int, int] | None = None,
+        step: Callable[[int], None] = lambda _: None,
     ) -> AsyncGenerator[AuditEntry | Unreadable, None]:
         """Yield what the topic holds now, each partition in its order.
 
         Args:
             since: Only records that may have been decided at this time or later; some earlier
                 ones come too.
-            event_id: Only this event's records; the others are not even decoded.
+            event_ids: Only these events' records; the others are not even decoded. Empty: all.
+            after: Of partitions: nothing before this offset is read.
+            step: Told how many more were read, each time.
         """
         end = await self.end()
-        begin = await self.since(since, end)
-        async for item in self._entries(begin, dict(end), event_id):
+        begin = await self.since(since, end, after=after)
+        async for item in self._entries(begin, dict(end), event_ids, step):
             yield item
 
     async def follow(
         self, begin: Offsets, *, event_id: str = ""
     ) -> AsyncGenerator[AuditEntry | Unreadable, None]:
         """Yield what comes after `begin`, without end: the caller stops it."""
-        async for item in self._entries(begin, None, event_id):
+        async for item in self._entries(begin, None, (event_id,) if event_id else ()):
             yield item
 
     async def _entries(
-        self, begin: Offsets, end: dict[TopicPartition, int] | None, event_id: str
+        self,
+        begin: Offsets,
+        end: dict[TopicPartition, int] | None,
+        event_ids: Collection[str],
+        step: Callable[[int], None] = lambda _: None,
     ) -> AsyncGenerator[AuditEntry | Unreadable, None]:
-        key = event_id.encode()
+        # What the command line takes may be no Unicode; no record's id is that.
+        keys = {event_id.encode("utf-8", "replace") for event_id in event_ids}
         async with contextlib.aclosing(self.batches(begin, end)) as batches:
             async for _, records in batches:
                 for record in records:
-                    if not key or record.key == key:
+                    if not keys or record.key in keys:
                         yield _entry(record)
+                step(len(records))
 
 
 def _entry(record: Record) -> AuditEntry | Unreadable:

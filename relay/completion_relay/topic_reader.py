@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, Literal, Self, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -34,6 +35,18 @@ _PARTITION_FETCH_BYTES: Final = (1 * 2**20, 8 * 2**20)
 _SILENCE_SECONDS: Final = 30.0
 """Without a step forward, where there is something to read: aiokafka brings nothing, and no error, when
 Kafka is away."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a reading has come."""
+
+    offsets: int = 0
+    """What there is to read, in offsets: a little more than there are records."""
+    done: int = 0
+    """Of these."""
+    records: int = 0
+    """Read so far."""
 
 
 class TopicReader:

@@ -17,9 +17,10 @@ from tests.bench.run import Run
 from tests.support import PARTITIONS
 
 from completion_relay.audit_filter import AuditFilter
-from completion_relay.audit_scan import Progress, scan
+from completion_relay.audit_scan import scan
 from completion_relay.audit_tail import DECIDED_AT
 from completion_relay.audit_trail import AuditTrail
+from completion_relay.topic_reader import Progress
 from completion_schemas.audit import AuditRecord, encode_audit
 from completion_schemas.dispositions import Disposition
 from completion_schemas.times import UnixNanos

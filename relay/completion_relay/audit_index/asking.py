@@ -37,6 +37,8 @@ def condition(wanted: AuditFilter) -> Condition:
         if chosen:
             of = sorted(str(value) for value in chosen)
             add(f"{name} in ({', '.join('?' * len(of))})", *of)
+    if wanted.place is not None:
+        add('topic = ? and "partition" = ? and "offset" = ?', *wanted.place)
     return " and ".join(parts) or "true", values
 
 

@@ -86,10 +86,10 @@ class DuckFile:
         with self._opened() as db, _transaction(db):
             tables.prepare(_execute(db), self.name, topic, rebuild=rebuild)
 
-    def progress(self) -> dict[int, Progress]:
+    def progress(self, *, of: str = "") -> dict[int, Progress]:
         """See `Store.progress`."""
         with self._reading() as db:
-            return tables.progress(_execute(db))
+            return tables.progress_of(_execute(db), self.name, of)
 
     def write(self, chunks: Sequence[Chunk]) -> None:
         """See `Store.write`."""

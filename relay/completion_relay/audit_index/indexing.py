@@ -23,9 +23,9 @@ from completion_relay.audit_index.store import (
     Progress,
     Store,
 )
-from completion_relay.audit_scan import Progress as Read
 from completion_relay.audit_trail import AuditTrail
 from completion_relay.topic_reader import Offsets, Record
+from completion_relay.topic_reader import Progress as Read
 from completion_schemas.audit import audit_fields
 from completion_schemas.errors import DecodeError
 

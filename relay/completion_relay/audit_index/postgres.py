@@ -79,11 +79,10 @@ class Postgres:
                 for index in _INDEXES:
                     db.execute(index)
 
-    def progress(self) -> dict[int, Progress]:
+    def progress(self, *, of: str = "") -> dict[int, Progress]:
         """See `Store.progress`."""
         with self._connected() as db:
-            tables.topic_of(_execute(db), self.name)
-            return tables.progress(_execute(db))
+            return tables.progress_of(_execute(db), self.name, of)
 
     def write(self, chunks: Sequence[Chunk]) -> None:
         """See `Store.write`."""

@@ -87,10 +87,14 @@ class Store(Protocol):
             AuditIndexError: the database cannot be used.
         """
 
-    def progress(self) -> dict[int, Progress]:
+    def progress(self, *, of: str = "") -> dict[int, Progress]:
         """Return how far each partition is; one of which nothing was looked at is not there.
 
+        Args:
+            of: The topic that the index must be of; empty: whichever it is.
+
         Raises:
+            OtherTopicError: it is another one's.
             NoIndexError: there is no index yet.
             AuditIndexError: the database cannot be used.
         """

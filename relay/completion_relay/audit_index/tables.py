@@ -98,6 +98,19 @@ def progress(execute: Execute) -> dict[int, Progress]:
     }
 
 
+def progress_of(execute: Execute, name: str, topic: str) -> dict[int, Progress]:
+    """Return how far each partition is, of an index that is of this topic; empty: of whichever it is.
+
+    Raises:
+        NoIndexError: there is none.
+        OtherTopicError: it is another topic's.
+    """
+    found = topic_of(execute, name)
+    if topic and found != topic:
+        raise _other_topic(name, found, topic)
+    return progress(execute)
+
+
 def move_on(execute: Execute, name: str, chunks: Sequence[Chunk]) -> None:
     """Move the progress on to the end of what is written in the same transaction.
 
@@ -151,10 +164,14 @@ def _check(name: str, about: tuple[int, str], wanted: str) -> None:
             "with --rebuild"
         )
     if topic != wanted:
-        raise OtherTopicError(
-            f"database {name}: its index is of the topic {topic}, not of {wanted}: give another "
-            "--database, or make the index anew with --rebuild"
-        )
+        raise _other_topic(name, topic, wanted)
+
+
+def _other_topic(name: str, found: str, wanted: str) -> OtherTopicError:
+    return OtherTopicError(
+        f"database {name}: its index is of the topic {found}, not of {wanted}: give another "
+        "--database, or make the index anew with --rebuild"
+    )
 
 
 def _columns(execute: Execute, table: str) -> set[str]:

@@ -12,9 +12,9 @@ from aiokafka import TopicPartition
 from completion_relay.audit_index.checksum import MODULUS, as_text, digest
 from completion_relay.audit_index.columns import row_of
 from completion_relay.audit_index.store import Progress, Store
-from completion_relay.audit_scan import Progress as Read
 from completion_relay.audit_trail import AuditTrail
 from completion_relay.topic_reader import Offsets
+from completion_relay.topic_reader import Progress as Read
 from completion_schemas.audit import audit_fields
 from completion_schemas.errors import DecodeError
 

@@ -13,8 +13,9 @@ from completion_relay.audit_index.columns import Row, row_of
 from completion_relay.audit_index.duck import DuckFile
 from completion_relay.audit_index.indexing import BATCH_RECORDS
 from completion_relay.audit_index.store import Chunk, Store
-from completion_relay.audit_scan import Progress, scan
+from completion_relay.audit_scan import scan
 from completion_relay.audit_trail import AuditTrail, Unreadable
+from completion_relay.topic_reader import Progress
 
 
 @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-"""Room `cli`: `completion-relay skip` and `park`. Touches the rooms `undecided` and `instruct`, and the terminal."""
+"""Room `cli`: `completion-relay skip` and `park`. Touches `undecided`, the audit trail, `instruct`, the terminal."""
 
 from __future__ import annotations
 
@@ -10,18 +10,26 @@ from typing import Annotated
 
 import typer
 
+from completion_relay.cli.audit.decisions import decisions_on
 from completion_relay.cli.boundary import NO
 from completion_relay.cli.hands_said import show, tell, tell_why_not
 from completion_relay.cli.instruct import instruct
-from completion_relay.cli.options import ConfigOption, JsonOption, KafkaOption, settings_from
+from completion_relay.cli.options import (
+    ConfigOption,
+    DatabaseOption,
+    JsonOption,
+    KafkaOption,
+    settings_from,
+)
 from completion_relay.cli.output import print_note, printable
+from completion_relay.cli.progress import scanning
 from completion_relay.cli.reach import REQUEST_TIMEOUT_MS, reaching_kafka
 from completion_relay.cli.times import TimeError, parse_deadline, parse_duration, show_time
 from completion_relay.cli.token_file import InputError
 from completion_relay.connections import kafka_options
 from completion_relay.instruction import LONGEST, MAX_TEXT, Instruction, who_and_why
 from completion_relay.settings import Settings
-from completion_relay.undecided.search import Wanted, find
+from completion_relay.undecided.search import Found, Wanted, decided_by, find
 from completion_schemas.times import UnixNanos
 
 EventArgument = Annotated[
@@ -62,6 +70,7 @@ def skip(
     wait: WaitOption = 30.0,
     config: ConfigOption = None,
     kafka: KafkaOption = None,
+    database: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Have one event not applied: it is audited as `skipped`, with who and why.
@@ -77,7 +86,7 @@ def skip(
 
         completion-relay skip 3/1017 --by ann --why "ticket 7" --yes
     """
-    settings = settings_from(config, kafka=kafka)
+    settings = settings_from(config, kafka=kafka, database=database)
     _act(
         settings,
         Wanted.parse(event),
@@ -110,6 +119,7 @@ def park(
     wait: WaitOption = 30.0,
     config: ConfigOption = None,
     kafka: KafkaOption = None,
+    database: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take one event out of the way: it is parked, and not tried before its time.
@@ -123,7 +133,7 @@ def park(
 
         completion-relay park order-42-approved --for 2h --why "ticket 7: the worker is being mended"
     """
-    settings = settings_from(config, kafka=kafka)
+    settings = settings_from(config, kafka=kafka, database=database)
     now = UnixNanos(time.time_ns())
     if for_ is not None and until is not None:
         raise InputError("--for and --until say the same: give one of them")
@@ -181,6 +191,17 @@ def _text(option: str, text: str) -> str:
     return text
 
 
+async def _found(settings: Settings, wanted: Wanted) -> Found:
+    """Return what is known of the event: undecided, or else what was decided."""
+    options = {**kafka_options(settings.kafka), "request_timeout_ms": REQUEST_TIMEOUT_MS}
+    with scanning("looking through what is undecided") as progress:
+        found = await find(settings, options, wanted, progress)
+    if not found.undecided:
+        asked = decided_by(wanted, found, settings.topics.completions)
+        found.decided = tuple((await decisions_on(settings, asked)).records)
+    return found
+
+
 def _act(
     settings: Settings,
     wanted: Wanted,
@@ -194,9 +215,8 @@ def _act(
 ) -> None:
     if not yes and not _can_ask():
         raise InputError("--yes is missing: there is no terminal here on which you could be asked")
-    options = {**kafka_options(settings.kafka), "request_timeout_ms": REQUEST_TIMEOUT_MS}
     with reaching_kafka(settings.kafka):
-        found = asyncio.run(find(settings, options, wanted))
+        found = asyncio.run(_found(settings, wanted))
     if len(found.undecided) != 1:
         tell_why_not(settings, wanted, found, as_json=as_json)
         raise typer.Exit(NO)
@@ -222,7 +242,7 @@ def _act(
         outcome = asyncio.run(instruct(settings, instruction, wait=wait))
         if outcome is None and wait:
             # It may have been decided while a person was asked, before its decision was waited for.
-            found = asyncio.run(find(settings, options, wanted))
+            found = asyncio.run(_found(settings, wanted))
     if outcome is None and found.decided:
         tell_why_not(settings, wanted, found, as_json=as_json)
         raise typer.Exit(NO)

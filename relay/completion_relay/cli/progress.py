@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from completion_relay.cli.output import console
+
+if TYPE_CHECKING:
+    from completion_relay.topic_reader import Progress as HowFar
 
 
 @contextlib.contextmanager
@@ -29,6 +41,41 @@ def progress(
     with Progress(*columns, TimeRemainingColumn(), console=out, transient=True) as shown:
         tasks = [shown.add_task(what, total=total) for what, total in bars]
         yield tuple(partial(shown.advance, task) for task in tasks)
+
+
+@contextlib.contextmanager
+def scanning(what: str = "reading") -> Iterator[Callable[[HowFar], None]]:
+    """Show how far a scan of a topic is, for the length of the context; give what is told that.
+
+    Args:
+        what: What is done.
+    """
+    err = console(stderr=True)
+    if not err.is_terminal:
+        yield lambda _: None
+        return
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[said]}"),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+    ) as bar:
+        task = bar.add_task(what, total=None, said="")
+        started = time.monotonic()
+
+        def show(progress: HowFar) -> None:
+            rate = progress.records / max(0.001, time.monotonic() - started)
+            bar.update(
+                task,
+                total=progress.offsets,
+                completed=progress.done,
+                said=f"{progress.records:,} records, {rate:,.0f} a second",
+            )
+
+        yield show
 
 
 def _nobody(_: int) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from completion_relay.cli.options import (
     ConfigOption,
+    DatabaseOption,
     JsonOption,
     KafkaOption,
     TemporalOption,
@@ -198,6 +199,7 @@ def replay(
     config: ConfigOption = None,
     kafka: KafkaOption = None,
     temporal: TemporalOption = None,
+    database: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     r"""Put events again: what is decided stays decided, what is not gets its chance.
@@ -223,7 +225,7 @@ def replay(
 
         completion-relay replay --from 2026-01-30 --to 2026-01-31 --to-file january.jsonl
     """
-    settings = settings_from(config, kafka=kafka, temporal=temporal)
+    settings = settings_from(config, kafka=kafka, temporal=temporal, database=database)
     asked = Asked(
         since=since,
         until=until,

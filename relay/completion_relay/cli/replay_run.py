@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import typer
 
+from completion_relay.audit_filter import AuditFilter
+from completion_relay.cli.audit.decisions import ask_index, checked
 from completion_relay.cli.boundary import NO
 from completion_relay.cli.output import is_terminal, plural, print_note
 from completion_relay.cli.progress import progress
@@ -76,8 +78,17 @@ async def _plan(settings: Settings, reading: Reading, how: How) -> Plan:
         if how.dry_run:
             print_row(row, as_json=how.as_json)
 
+    # By their ids an index has some events' records at once; of all others the trail is read anyway.
+    ids = sorted(reading.order.selection.event_ids)
+    of_index = await checked(
+        await ask_index(settings, *(AuditFilter(event_id=one) for one in ids)), reading.trail
+    )
     with progress(("reading the audit trail", None), is_shown=is_shown) as (step,):
-        await reading.prepare(step)
+        await reading.prepare(
+            step,
+            known=of_index.records,
+            known_until=of_index.after,
+        )
     bars = (
         ("planning", reading.length),
         ("looking at Temporal", min(reading.length, reading.order.look_ups)),

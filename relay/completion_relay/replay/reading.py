@@ -28,6 +28,7 @@ from completion_relay.replay.trail import follow, read_trail
 from completion_relay.settings import Settings
 from completion_relay.topic_admin import TopicAdmin
 from completion_relay.topic_reader import Offsets
+from completion_schemas.audit import AuditRecord
 
 _NAME_DIGITS: Final = 12
 
@@ -164,8 +165,19 @@ class Reading:
             for number, span in (await self._source.range(since, until)).items()
         }
 
-    async def prepare(self, step: Step = silent) -> None:
+    async def prepare(
+        self,
+        step: Step = silent,
+        *,
+        known: Iterable[AuditRecord] = (),
+        known_until: Mapping[int, int] | None = None,
+    ) -> None:
         """Read the audit trail, and find out from it what is to be read.
+
+        Args:
+            step: Told how many records were read.
+            known: What the trail says of what is asked for, as far as that is known already.
+            known_until: Of the trail's partitions: before which offset that is.
 
         Raises:
             KafkaError: Kafka cannot be reached, or refuses.
@@ -178,6 +190,8 @@ class Reading:
             selection,
             topic=topic,
             since=selection.since if begins_with_since else None,
+            known=known,
+            known_until=known_until,
             step=step,
         )
         by_name = is_topic and selection.needs_trail

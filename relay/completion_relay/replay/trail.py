@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from completion_relay.audit_trail import AuditEntry, AuditTrail
 from completion_relay.replay.decisions import Decisions, Ended
@@ -22,6 +22,8 @@ async def read_trail(
     *,
     topic: str,
     since: UnixNanos | None,
+    known: Iterable[AuditRecord] = (),
+    known_until: Mapping[int, int] | None = None,
     step: Callable[[int], None],
 ) -> tuple[Decisions, Mapping[int, set[int]]]:
     """Return what the trail says of events, and which records of a topic it names as asked for.
@@ -33,21 +35,28 @@ async def read_trail(
         selection: What is asked for.
         topic: Of the records.
         since: When the first of what can be asked for was put there; None: nobody knows.
+        known: What it says of what is asked for, as far as that is known already.
+        known_until: Of its partitions: before which offset that is.
         step: Told how many records were read.
 
     Raises:
         KafkaError: Kafka cannot be reached, or refuses.
     """
     decisions, named = Decisions(), defaultdict[int, set[int]](set)
-    async with contextlib.aclosing(trail.read(since=since)) as entries:
+
+    def note(record: AuditRecord) -> None:
+        decisions.note(record)
+        if selection.needs_trail and record.topic == topic and _is_named(selection, record):
+            named[record.partition].add(record.offset)
+
+    for record in known:
+        note(record)
+    # A replay has the id of its event: no other records say anything of these.
+    reading = trail.read(since=since, event_ids=selection.event_ids, after=known_until, step=step)
+    async with contextlib.aclosing(reading) as entries:
         async for entry in entries:
-            step(1)
-            if not isinstance(entry, AuditEntry):
-                continue
-            record = entry.record
-            decisions.note(record)
-            if selection.needs_trail and record.topic == topic and _is_named(selection, record):
-                named[record.partition].add(record.offset)
+            if isinstance(entry, AuditEntry):
+                note(entry.record)
     return decisions, named
 
 

@@ -1,6 +1,6 @@
 """Room `undecided`: what the group has not decided, and what a record of that says of itself.
 
-Touches `topic_reader`, the group's offsets, and `audit_trail`.
+Touches `topic_reader` and the group's offsets.
 
 Undecided is what the group has not committed, on the events' topic and on the
 parked one, but for what its metadata says is settled ahead. A relay commits a

@@ -1,18 +1,18 @@
-"""Room `undecided`: finds one event among the undecided, or what was decided of it. Touches the opened topics and the trail."""
+"""Room `undecided`: finds one event among the undecided. Touches the opened topics."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
 from aiokafka import TopicPartition
 
-from completion_relay.audit_trail import AuditEntry, AuditTrail
+from completion_relay.audit_filter import AuditFilter
 from completion_relay.instruction import (
     Instruction,
     InstructionError,
@@ -20,7 +20,7 @@ from completion_relay.instruction import (
 )
 from completion_relay.parking import without_ticket
 from completion_relay.settings import Settings
-from completion_relay.topic_reader import Record, TopicReader
+from completion_relay.topic_reader import Progress, Record, TopicReader
 from completion_relay.undecided.record import (
     Place,
     Undecided,
@@ -95,20 +95,28 @@ class Found:
     told: dict[Place, Instruction] = field(default_factory=dict)
     """What operators have said already, of any event."""
     decided: tuple[AuditRecord, ...] = ()
-    """Only looked for where nothing is undecided."""
+    """Not looked for here: the audit trail tells, `decided_by`."""
     bound: Bound | None = None
     """Which bound was met; None: all that is undecided was looked through."""
+    event_id: str = ""
+    """Where nothing is undecided: the event's id; empty where it shows none."""
     missing: tuple[str, ...] = ()
     """Topics that are not there, or may not be seen: nothing was looked for in them."""
 
 
-async def find(settings: Settings, options: Mapping[str, Any], wanted: Wanted) -> Found:
-    """Return what is known of an event.
+async def find(
+    settings: Settings,
+    options: Mapping[str, Any],
+    wanted: Wanted,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Found:
+    """Return what is known of an event without the audit trail.
 
     Args:
         settings: Group and topics.
         options: What aiokafka takes to connect.
         wanted: Which event is meant.
+        progress: Told how far it has come.
 
     Raises:
         TopicError: a topic is not there.
@@ -116,37 +124,41 @@ async def find(settings: Settings, options: Mapping[str, Any], wanted: Wanted) -
     """
     found, events = Found(), settings.topics.completions
     async with opened(settings, options) as (reader, spans):
-        await _search(reader, _narrowed(spans, wanted, events), wanted, events, found)
-        if found.undecided:
-            return found
-        event_id = await _id_of(reader, events, wanted)
-    async with (
-        AuditTrail.open(options, settings.topics.audit) as trail,
-        contextlib.aclosing(trail.read(event_id=event_id)) as entries,
-    ):
-        # One that shows no id is looked for among all there are: none but its own is kept.
-        found.decided = tuple(
-            [
-                entry.record
-                async for entry in entries
-                if isinstance(entry, AuditEntry)
-                and (
-                    wanted.place is None
-                    or (entry.record.topic, entry.record.partition, entry.record.offset)
-                    == (events, *wanted.place)
-                )
-            ]
+        await _search(
+            reader, _narrowed(spans, wanted, events), wanted, events, found, progress=progress
         )
+        if not found.undecided:
+            found.event_id = await _id_of(reader, events, wanted)
     return found
 
 
-async def look(settings: Settings, options: Mapping[str, Any], wanted: Wanted) -> Found:
+def decided_by(wanted: Wanted, found: Found, events: str) -> AuditFilter:
+    """Return what to ask the audit trail for of an event that is not undecided.
+
+    One that shows no id is looked for among all there are, by its place.
+
+    Args:
+        wanted: Which event is meant.
+        found: What is known of it.
+        events: The events' topic.
+    """
+    place = None if wanted.place is None else (events, *wanted.place)
+    return AuditFilter(event_id=found.event_id, place=place)
+
+
+async def look(
+    settings: Settings,
+    options: Mapping[str, Any],
+    wanted: Wanted,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Found:
     """Look for an event among the undecided, for `LOOK_SECONDS` and no longer, where there is a topic.
 
     Args:
         settings: Group and topics.
         options: What aiokafka takes to connect.
         wanted: Which event is meant.
+        progress: Told how far it has come.
 
     Raises:
         KafkaError: Kafka cannot be reached, or refuses.
@@ -163,7 +175,7 @@ async def look(settings: Settings, options: Mapping[str, Any], wanted: Wanted) -
                 bounded = _bounded(spans)
                 if bounded != spans:
                     found.bound = Bound.SHARE
-                await _search(reader, bounded, wanted, events, found)
+                await _search(reader, bounded, wanted, events, found, progress=progress)
     except TimeoutError:
         found.bound = Bound.TIME
     return found
@@ -231,10 +243,16 @@ def _narrowed(spans: Spans, wanted: Wanted, events: str) -> Spans:
 
 
 async def _search(
-    reader: TopicReader, spans: Spans, wanted: Wanted, events: str, found: Found
+    reader: TopicReader,
+    spans: Spans,
+    wanted: Wanted,
+    events: str,
+    found: Found,
+    *,
+    progress: Callable[[Progress], None] = lambda _: None,
 ) -> None:
     """Note what of the undecided is meant, and what operators have said."""
-    async with contextlib.aclosing(undecided(reader, spans)) as records:
+    async with contextlib.aclosing(undecided(reader, spans, progress)) as records:
         async for record in records:
             if is_said(record, events):
                 _note(record, events, found)

@@ -13,7 +13,7 @@ from completion_relay.assigned import start_of
 from completion_relay.instruction import is_instruction
 from completion_relay.settings import Settings
 from completion_relay.topic_admin import TopicAdmin, TopicError
-from completion_relay.topic_reader import Record, TopicReader
+from completion_relay.topic_reader import Progress, Record, TopicReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +86,29 @@ async def committed_by(admin: TopicAdmin, group: str) -> dict[TopicPartition, Of
     return {at: entry for at, entry in offsets.items() if entry.offset >= 0}
 
 
-async def undecided(reader: TopicReader, spans: Spans) -> AsyncGenerator[Record, None]:
+async def undecided(
+    reader: TopicReader, spans: Spans, progress: Callable[[Progress], None] = lambda _: None
+) -> AsyncGenerator[Record, None]:
     """Yield the undecided records of the spans, each partition's in their order.
+
+    Args:
+        reader: The opened topics.
+        spans: Where to look.
+        progress: Told how far it has come, with each batch.
 
     Raises:
         KafkaError: Kafka cannot be reached any more, or refuses.
     """
     begin = {at: span.start for at, span in spans.items()}
     end = {at: span.end for at, span in spans.items()}
+    far, reached = Progress(sum(max(0, end[at] - begin[at]) for at in spans)), dict(begin)
+    progress(far)
     async with contextlib.aclosing(reader.batches(begin, end)) as batches:
         async for at, records in batches:
+            far.records += len(records)
+            far.done += records[-1].offset + 1 - reached[at]
+            reached[at] = records[-1].offset + 1
+            progress(far)
             for record in records:
                 if not spans[at].is_settled(record.offset):
                     yield record

@@ -16,6 +16,7 @@ from completion_relay.audit_filter import AuditFilter
 from completion_relay.audit_index import asking, tables
 from completion_relay.audit_index.checksum import MODULUS, digest
 from completion_relay.audit_index.columns import OFFSET, fields_of, row_of
+from completion_relay.audit_index.known import known
 from completion_relay.audit_index.opening import store_at
 from completion_relay.audit_index.store import (
     AuditIndexError,
@@ -117,6 +118,7 @@ filters = st.builds(
     key_id=words,
     dispositions=st.frozensets(st.sampled_from(Disposition), max_size=3),
     reasons=st.frozensets(st.sampled_from(DeadLetterReason), max_size=2),
+    place=st.none() | st.tuples(st.just("completions"), st.integers(2, 3), st.integers(16, 17)),
 )
 
 
@@ -207,6 +209,21 @@ def test_the_index_of_another_topic_is_refused_with_the_fix(store: Store) -> Non
         OtherTopicError, match=r"is of the topic completions\.audit, not of x: .*--rebuild"
     ):
         store.prepare("x")
+
+
+def test_what_is_known_of_events_is_all_before_the_place_where_the_index_ends(
+    store: Store,
+) -> None:
+    store.write([chunk_of(rows_of([record(event_id=name) for name in ("a", "b", "a", "c")]))])
+    wanted = [AuditFilter(event_id=name) for name in ("a", "b", "nobody")]
+    found = known(store, TOPIC, wanted)
+    assert [one.event_id for one in found.records] == ["a", "a", "b"]
+    assert found.after == {0: 4}
+
+
+def test_of_the_index_of_another_topic_nothing_is_known(store: Store) -> None:
+    with pytest.raises(OtherTopicError, match=r"is of the topic completions\.audit, not of x: "):
+        known(store, "x", [AuditFilter()])
 
 
 def test_a_later_layout_is_refused(store: Store, database: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import time
-from pathlib import Path
 
 import pytest
 from tests.integration.cli.conftest import Commands
@@ -219,18 +218,6 @@ async def test_an_event_that_has_ended_and_waits_again_is_told_with_both(
     assert f"{again.topic}/{again.partition}/{again.offset}" in waits
     as_json = await commands("audit", "show", "e", "--json")
     assert [record["offset"] for record in as_json.objects] == [first.offset]
-
-
-async def test_show_from_an_index_says_how_far_that_goes(
-    commands: Commands, topics: Topics, kafka_address: str, tmp_path: Path
-) -> None:
-    record = decision("e")
-    await write(kafka_address, topics, record)
-    index = ("--database", str(tmp_path / "audit.duckdb"))
-    assert (await commands("audit", "index", *index)).code == 0
-    done = await commands("audit", "show", "e", "--no-temporal", *index)
-    assert f"The index goes as far as {show_time(record.decided_at)}." in done.err
-    assert (await commands("audit", "show", "e", "--json", *index)).err == ""
 
 
 async def test_show_of_an_unknown_event_exits_1_where_a_topic_is_missing(

@@ -38,6 +38,7 @@ VALUE = encode_audit(RECORD)
         AuditFilter(activity_id="a1", key_id="k1"),
         AuditFilter(dispositions=frozenset({Disposition.APPLIED, Disposition.DEAD_LETTERED})),
         AuditFilter(reasons=frozenset({DeadLetterReason.INVALID})),
+        AuditFilter(place=("completions", 0, 7)),
     ],
 )
 def test_a_record_that_is_all_that_is_asked_for_matches(wanted: AuditFilter) -> None:
@@ -57,6 +58,9 @@ def test_a_record_that_is_all_that_is_asked_for_matches(wanted: AuditFilter) -> 
         AuditFilter(key_id="k2"),
         AuditFilter(dispositions=frozenset({Disposition.APPLIED})),
         AuditFilter(reasons=frozenset({DeadLetterReason.FORBIDDEN})),
+        AuditFilter(place=("completions", 0, 8)),
+        AuditFilter(place=("completions", 1, 7)),
+        AuditFilter(place=("elsewhere", 0, 7)),
     ],
 )
 def test_one_thing_that_differs_is_enough_not_to_match(wanted: AuditFilter) -> None:

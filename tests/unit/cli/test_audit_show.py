@@ -10,6 +10,7 @@ from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
 from tests.unit.relay.trails import decision
 
 from completion_relay.cli.audit import show
+from completion_relay.cli.audit.decisions import Decisions
 from completion_relay.cli.audit.options import selection
 from completion_relay.settings import Settings
 from completion_relay.undecided.record import Undecided
@@ -23,8 +24,8 @@ WANTED = selection(since=None, event_id="e")
 def has(monkeypatch: pytest.MonkeyPatch, *records: AuditRecord, looked: Found | KafkaError) -> None:
     """Have the trail hold these records, and a look among the undecided come to something."""
 
-    async def decided(*_: Any) -> show._Story:
-        return show._Story(list(records), [])
+    async def decided(*_: Any) -> Decisions:
+        return Decisions(list(records), [])
 
     async def originals(*_: Any) -> dict[Any, Any]:
         return {}
@@ -34,7 +35,7 @@ def has(monkeypatch: pytest.MonkeyPatch, *records: AuditRecord, looked: Found | 
             raise looked
         return looked
 
-    monkeypatch.setattr(show, "_decided", decided)
+    monkeypatch.setattr(show, "decisions_on", decided)
     monkeypatch.setattr(show, "originals", originals)
     monkeypatch.setattr(show, "look", look)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from tests.unit.relay.trails import SECOND, MemoryTrail, decision
 
 from completion_relay.audit_filter import AuditFilter
-from completion_relay.audit_scan import QUIET_MS, Progress, scan
+from completion_relay.audit_scan import QUIET_MS, scan
+from completion_relay.topic_reader import Progress
 from completion_schemas.times import UnixNanos
 
 QUIET = QUIET_MS / 1_000

@@ -14,6 +14,7 @@ from completion_relay.decision import Delivery, Park
 from completion_relay.instruction import Instruction, instruction_record
 from completion_relay.parking import parked_record
 from completion_relay.settings import Settings
+from completion_relay.topic_reader import Progress
 from completion_relay.undecided import search as searching
 from completion_relay.undecided.search import (
     Bound,
@@ -196,3 +197,16 @@ async def test_the_oldest_is_no_instruction() -> None:
 async def test_where_an_instruction_alone_waits_no_event_is_the_oldest() -> None:
     reader = InMemory(record(PARKED, 3, 40, instruction_record(SAID), at_ms=1))
     assert await _oldest(reader, SPANS, EVENTS) is None
+
+
+async def test_progress_ends_with_all_that_was_read() -> None:
+    """Offsets that hold no record, as of a transaction's marker, may be left at the end."""
+    reader = InMemory(*(record(EVENTS, 3, offset, sent("y")) for offset in range(100)))
+    seen: list[tuple[int, int, int]] = []
+    told = {at: Span(0, 100) for at in SPANS}
+
+    def note(progress: Progress) -> None:
+        seen.append((progress.done, progress.offsets, progress.records))
+
+    await _search(reader, told, Wanted("x"), EVENTS, Found(), progress=note)
+    assert (seen[0], seen[-1]) == ((0, 200, 0), (100, 200, 100))

@@ -28,7 +28,7 @@ from completion_relay.cli.audit.options import (
     WorkflowOption,
     selection,
 )
-from completion_relay.cli.audit.reading import opened_trail, print_unreadable, progress_bar
+from completion_relay.cli.audit.reading import opened_trail, print_unreadable
 from completion_relay.cli.options import (
     ConfigOption,
     DatabaseOption,
@@ -36,6 +36,7 @@ from completion_relay.cli.options import (
     settings_from,
 )
 from completion_relay.cli.output import plural, print_note
+from completion_relay.cli.progress import scanning
 from completion_relay.cli.reach import reaching_kafka
 from completion_relay.settings import Settings
 
@@ -124,7 +125,7 @@ async def _write(
 ) -> int:
     count = 0
     async with opened_trail(settings) as trail:
-        with progress_bar() as progress:
+        with scanning() as progress:
             async with contextlib.aclosing(scan(trail, wanted, progress=progress)) as found:
                 async for scanned in found:
                     writer.write([hit.fields for hit in scanned.hits])

@@ -15,10 +15,11 @@ from completion_relay.audit_index.indexing import Added, Indexer
 from completion_relay.audit_index.opening import store_at
 from completion_relay.audit_index.store import Store
 from completion_relay.audit_index.verify import Verified, verify
-from completion_relay.cli.audit.reading import opened_trail, progress_bar
+from completion_relay.cli.audit.reading import opened_trail
 from completion_relay.cli.boundary import NO
 from completion_relay.cli.options import ConfigOption, JsonOption, KafkaOption, settings_from
 from completion_relay.cli.output import plural, print_json, print_line, print_note, print_table
+from completion_relay.cli.progress import scanning
 from completion_relay.cli.reach import reaching_kafka
 from completion_relay.load import ConfigurationError
 from completion_relay.settings import Settings
@@ -92,7 +93,7 @@ async def _index(settings: Settings, store: Store, *, rebuild: bool, on: bool) -
     stop = stop_on_signals()
     async with opened_trail(settings) as trail:
         await asyncio.to_thread(store.prepare, settings.topics.audit, rebuild=rebuild)
-        with progress_bar() as told:
+        with scanning() as told:
             indexer = Indexer(trail, store, told)
             await indexer.catch_up(stop)
     added = indexer.added
@@ -110,7 +111,7 @@ async def _index(settings: Settings, store: Store, *, rebuild: bool, on: bool) -
 
 async def _verify(settings: Settings, store: Store) -> list[Verified]:
     async with opened_trail(settings) as trail:
-        with progress_bar() as told:
+        with scanning() as told:
             return await verify(trail, store, told)
 
 

@@ -1,24 +1,18 @@
-"""Room `cli`: opening the trail for a command, and a bar that shows how far a scan is.
-
-Touches the terminal, and the room `audit_trail`.
-"""
+"""Room `cli`: opening the trail for a command, and what is newest on it. Touches the room `audit_trail`."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
 from completion_relay.audit_filter import AuditFilter
-from completion_relay.audit_scan import Progress as ScanProgress
 from completion_relay.audit_scan import scan
 from completion_relay.audit_tail import DECIDED_AT, Newest
 from completion_relay.audit_trail import AuditTrail, Unreadable
-from completion_relay.cli.output import console, plural, print_note
+from completion_relay.cli.output import plural, print_note
+from completion_relay.cli.progress import scanning
 from completion_relay.cli.reach import REQUEST_TIMEOUT_MS, reaching_kafka
 from completion_relay.connections import kafka_options
 from completion_relay.settings import Settings
@@ -51,37 +45,6 @@ async def opened_trail(settings: Settings) -> AsyncIterator[AuditTrail]:
         yield trail
 
 
-@contextlib.contextmanager
-def progress_bar() -> Iterator[Callable[[ScanProgress], None]]:
-    """Show how far a scan is, on standard error and for a person alone: a file gets no bar."""
-    err = console(stderr=True)
-    if not err.is_terminal:
-        yield lambda _: None
-        return
-    with Progress(
-        TextColumn("reading"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[said]}"),
-        TimeRemainingColumn(),
-        console=err,
-        transient=True,
-    ) as bar:
-        task = bar.add_task("reading", total=None, said="")
-        started = time.monotonic()
-
-        def show(progress: ScanProgress) -> None:
-            rate = progress.records / max(0.001, time.monotonic() - started)
-            bar.update(
-                task,
-                total=progress.offsets,
-                completed=progress.done,
-                said=f"{progress.records:,} records, {rate:,.0f} a second",
-            )
-
-        yield show
-
-
 def print_unreadable(topic: str, unreadable: Sequence[Unreadable]) -> None:
     """Tell of the records on the topic that are no audit records, if there were any."""
     if unreadable:
@@ -110,29 +73,34 @@ def newest_of_topic(
         TopicError: there is no such topic.
     """
     with reaching_kafka(settings.kafka):
-        found = asyncio.run(newest(settings, wanted, limit))
+        found = asyncio.run(_newest_of_topic(settings, wanted, limit))
     print_unreadable(settings.topics.audit, found.unreadable)
     return found.records(), found.left_out
 
 
-async def newest(settings: Settings, wanted: AuditFilter, limit: int) -> Newest:
+async def _newest_of_topic(settings: Settings, wanted: AuditFilter, limit: int) -> Newest:
+    async with opened_trail(settings) as trail:
+        return await newest(trail, wanted, limit)
+
+
+async def newest(
+    trail: AuditTrail, wanted: AuditFilter, limit: int, *, after: Mapping[int, int] | None = None
+) -> Newest:
     """Return the newest decisions of the topic that are asked for, and what cannot be read.
 
     Args:
-        settings: Where the topic is.
+        trail: The opened topic.
         wanted: What is asked for.
         limit: How many at most; 0 is all.
+        after: Of partitions: nothing before this offset is read.
 
     Raises:
-        TopicError: there is no such topic.
-        KafkaError: Kafka cannot be reached, or refuses.
+        KafkaError: Kafka cannot be reached any more, or refuses.
     """
     found = Newest(limit)
-    async with opened_trail(settings) as trail:
-        with progress_bar() as progress:
-            async with contextlib.aclosing(
-                scan(trail, wanted, fields=DECIDED_AT, progress=progress)
-            ) as batches:
-                async for scanned in batches:
-                    found.add(scanned)
+    with scanning("reading the audit trail") as progress:
+        scanned = scan(trail, wanted, fields=DECIDED_AT, after=after, progress=progress)
+        async with contextlib.aclosing(scanned) as batches:
+            async for some in batches:
+                found.add(some)
     return found

@@ -19,7 +19,6 @@ from completion_relay.cli.audit.options import NamespaceOption, SinceOption, Unt
 from completion_relay.cli.audit.reading import (
     opened_trail,
     print_unreadable,
-    progress_bar,
     reading_options,
 )
 from completion_relay.cli.options import (
@@ -30,6 +29,7 @@ from completion_relay.cli.options import (
     settings_from,
 )
 from completion_relay.cli.output import print_json, print_line, print_note, print_table
+from completion_relay.cli.progress import scanning
 from completion_relay.cli.reach import reaching_kafka
 from completion_relay.cli.report.page import About, ReportError, page
 from completion_relay.cli.times import show_duration, show_time
@@ -100,7 +100,7 @@ async def _gather(
         found = await asyncio.to_thread(figures, store, wanted)
         return found, waiting, f"the index {store.name}", unreadable
     async with opened_trail(settings) as trail:
-        with progress_bar() as progress:
+        with scanning() as progress:
             async with filled(
                 trail, wanted, settings.topics.audit, unreadable=unreadable, progress=progress
             ) as store:

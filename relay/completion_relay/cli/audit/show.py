@@ -13,9 +13,9 @@ from completion_relay.audit_filter import AuditFilter
 from completion_relay.audit_now import NowhereToAskError, ask, place_of, workflow_link
 from completion_relay.audit_original import Original, Position, originals
 from completion_relay.audit_trail import Unreadable
-from completion_relay.cli.audit import asking
+from completion_relay.cli.audit.decisions import decisions_on
 from completion_relay.cli.audit.options import SinceEverOption, selection
-from completion_relay.cli.audit.reading import newest, print_unreadable, reading_options
+from completion_relay.cli.audit.reading import print_unreadable, reading_options
 from completion_relay.cli.audit.story import (
     print_now,
     print_story,
@@ -32,6 +32,7 @@ from completion_relay.cli.options import (
     settings_from,
 )
 from completion_relay.cli.output import print_json, print_note
+from completion_relay.cli.progress import scanning
 from completion_relay.cli.reach import (
     RefusedError,
     UnreachableError,
@@ -69,7 +70,7 @@ class _Story:
     not_looked: str = ""
     """Why that is not known."""
     index_until: int | None = None
-    """Of decisions from an index: how far it goes, nanoseconds since the epoch. None: they are the topic's."""
+    """Where the topic could not be read beyond the index: how far this goes, nanoseconds since the epoch."""
 
     def undecided(self, events: str) -> list[Undecided]:
         """Return what of it is undecided and has not been decided since the offsets were asked for."""
@@ -96,7 +97,7 @@ def show(
 
     And what Temporal says now of the activity, with a link to its UI where `temporal.ui_url` is
     set. Reads the whole audit topic, unless `--from` says when the event may have been decided at
-    the earliest, or an index is given or set. The event, and replays of it, are also looked for among
+    the earliest; where an index is given or set, only what that has not yet. The event, and replays of it, are also looked for among
     those that no relay has decided, for a short time. With `--json` the audit records alone. Exits 1
     if the event was not decided.
 
@@ -128,7 +129,9 @@ def show(
 def _print_bounds(story: _Story) -> None:
     """Say of what else there may be why it is not told."""
     if story.index_until is not None:
-        print_note(f"The index goes as far as {show_time(story.index_until)}.")
+        print_note(
+            f"The index goes as far as {show_time(story.index_until)}, and the topic cannot be read."
+        )
     if story.not_looked:
         print_note(f"Whether it waits for another decision is not known: {story.not_looked}.")
     if story.waits.bound is Bound.SHARE:
@@ -147,19 +150,9 @@ def _print_bounds(story: _Story) -> None:
         )
 
 
-async def _decided(settings: Settings, wanted: AuditFilter) -> _Story:
-    if store := asking.index_of(settings):
-        records, _ = await asyncio.to_thread(asking.newest, store, wanted, 0)
-        if records:
-            until = await asyncio.to_thread(asking.latest, store)
-            return _Story(records, [], index_until=until)
-        # The index is as far as its indexer, and "there is none" must be true of the topic.
-    found = await newest(settings, wanted, 0)
-    return _Story(found.records(), found.unreadable)
-
-
 async def _story(settings: Settings, wanted: AuditFilter, *, whole: bool) -> _Story:
-    story = await _decided(settings, wanted)
+    found = await decisions_on(settings, wanted)
+    story = _Story(found.records, found.unreadable, index_until=found.index_until)
     if not whole:
         return story
     options = reading_options(settings)
@@ -170,7 +163,8 @@ async def _story(settings: Settings, wanted: AuditFilter, *, whole: bool) -> _St
             options, [(record.topic, record.partition, record.offset) for record in shown]
         )
     try:
-        story.waits = await look(settings, options, Wanted(wanted.event_id))
+        with scanning("looking through what is undecided") as progress:
+            story.waits = await look(settings, options, Wanted(wanted.event_id), progress)
     except KafkaError as error:
         if not story.records:
             raise

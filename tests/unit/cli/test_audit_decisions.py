@@ -1,0 +1,70 @@
+"""What was decided of an event, where the index answers and the topic does not."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+from tests.unit.relay.trails import MemoryTrail, decision
+
+from completion_relay.audit_filter import AuditFilter
+from completion_relay.audit_index.known import Known
+from completion_relay.audit_index.store import Progress
+from completion_relay.cli.audit import decisions
+from completion_relay.settings import Settings
+from completion_relay.topic_admin import TopicError
+from completion_schemas.audit import AuditRecord
+
+WANTED = AuditFilter(event_id="e")
+OF_INDEX, OF_TOPIC = decision("e", decided=1), decision("e", decided=2)
+
+
+def has(
+    monkeypatch: pytest.MonkeyPatch, *records: AuditRecord, trail: MemoryTrail | Exception
+) -> None:
+    """Have the index hold these records, of the first as many offsets, and the topic be this."""
+
+    async def ask_index(*_: Any) -> Known:
+        return Known("x", records, {0: Progress(begin=0, next=len(records))})
+
+    @contextlib.asynccontextmanager
+    async def opened_trail(_: Any) -> AsyncIterator[MemoryTrail]:
+        if isinstance(trail, Exception):
+            raise trail
+        yield trail
+
+    monkeypatch.setattr(decisions, "ask_index", ask_index)
+    monkeypatch.setattr(decisions, "opened_trail", opened_trail)
+    monkeypatch.setattr(decisions, "_latest", lambda _: 7)
+
+
+@pytest.mark.parametrize("away", [KafkaConnectionError(), TopicError("not there")])
+async def test_where_the_topic_cannot_be_read_the_index_says_how_far_it_goes(
+    monkeypatch: pytest.MonkeyPatch, away: Exception
+) -> None:
+    has(monkeypatch, OF_INDEX, trail=away)
+    found = await decisions.decisions_on(Settings(), WANTED)
+    assert (found.records, found.index_until) == ([OF_INDEX], 7)
+
+
+async def test_what_the_index_has_not_is_nowhere_only_where_the_topic_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    has(monkeypatch, trail=TopicError("not there"))
+    with pytest.raises(TopicError):
+        await decisions.decisions_on(Settings(), WANTED)
+
+
+async def test_nothing_is_read_on_the_topic_that_the_index_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trail = MemoryTrail()
+    for record in (OF_INDEX, OF_TOPIC):
+        trail.append(record, written=1)
+    has(monkeypatch, OF_INDEX, trail=trail)
+    found = await decisions.decisions_on(Settings(), WANTED)
+    assert (found.records, found.index_until) == ([OF_INDEX, OF_TOPIC], None)
+    assert trail.read_offsets == [(0, 1)]

@@ -13,10 +13,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from types import MappingProxyType, TracebackType
+from typing import Final, Self
 
 from aiokafka.admin import AIOKafkaAdminClient
 from tests.apache.jars import require_apache_kafka
@@ -32,6 +32,7 @@ _JAVA = (
     *("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError"),
     f"-Dlog4j2.configurationFile={Path(__file__).parent / 'log4j2.xml'}",
 )
+NOBODY: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Node:
@@ -41,12 +42,17 @@ class Node:
         folder: For its data, configuration and log.
         number: Its `node.id`, from 1.
         jars: The folder with Kafka's jars.
+        users: Who may log in, with their passwords: none of them may do anything until an ACL says so.
     """
 
-    def __init__(self, folder: Path, number: int, jars: Path) -> None:
+    def __init__(
+        self, folder: Path, number: int, jars: Path, users: Mapping[str, str] = NOBODY
+    ) -> None:
         self.number = number
         self.port = free_port()
         self.controller_port = free_port()
+        self._users_port = free_port() if users else 0
+        self._users = users
         self._folder = folder
         self._java = [*_JAVA, "-cp", str(jars / "*")]
         self._properties = folder / "server.properties"
@@ -56,6 +62,11 @@ class Node:
     def address(self) -> str:
         """`HOST:PORT` for clients."""
         return f"{HOST}:{self.port}"
+
+    @property
+    def address_of_users(self) -> str:
+        """`HOST:PORT` for who logs in (SASL_PLAINTEXT, PLAIN)."""
+        return f"{HOST}:{self._users_port}"
 
     @property
     def voter(self) -> str:
@@ -94,6 +105,24 @@ class Node:
             "broker.session.timeout.ms": 3_000,
             "broker.heartbeat.interval.ms": 500,
         }
+        if self._users:
+            for name in ("listeners", "advertised.listeners"):
+                settings[name] = f"{settings[name]},SASL_PLAINTEXT://{self.address_of_users}"
+            who = " ".join(f'user_{name}="{password}"' for name, password in self._users.items())
+            settings |= {
+                "listener.security.protocol.map": (
+                    "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT"
+                ),
+                "sasl.enabled.mechanisms": "PLAIN",
+                "listener.name.sasl_plaintext.plain.sasl.jaas.config": (
+                    f"org.apache.kafka.common.security.plain.PlainLoginModule required {who};"
+                ),
+                "authorizer.class.name": (
+                    "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
+                ),
+                # Who does not log in: brokers, and the tests' own hands.
+                "super.users": "User:ANONYMOUS",
+            }
         self._properties.write_text(
             "".join(f"{name}={value}\n" for name, value in settings.items()), "utf-8"
         )
@@ -149,15 +178,18 @@ class ApacheKafka:
     Args:
         folder: For the data and logs of all nodes.
         brokers: 1, or 3 with replication 3 and 2 in sync.
+        users: Who may log in, with their passwords; see `Node`.
     """
 
-    def __init__(self, folder: Path, *, brokers: int = 1) -> None:
+    def __init__(
+        self, folder: Path, *, brokers: int = 1, users: Mapping[str, str] = NOBODY
+    ) -> None:
         if brokers not in (1, 3):
             raise ValueError(
                 f"brokers must be 1 or 3, not {brokers}: two lose their quorum with one"
             )
         jars = require_apache_kafka()
-        self.nodes = [Node(folder / f"node-{n}", n, jars) for n in range(1, brokers + 1)]
+        self.nodes = [Node(folder / f"node-{n}", n, jars, users) for n in range(1, brokers + 1)]
 
     @property
     def address(self) -> str:

@@ -1,4 +1,4 @@
-"""Room `cli`: `completion-relay check`. Touches what `check_kafka` and `check_temporal` touch."""
+"""Room `cli`: `completion-relay check`. Touches what `check_kafka`, `check_operator` and `check_temporal` touch."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import asyncio
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from completion_relay.cli.boundary import NO
 from completion_relay.cli.check_kafka import kafka_findings
+from completion_relay.cli.check_operator import operator_findings
 from completion_relay.cli.check_temporal import temporal_findings
 from completion_relay.cli.findings import Finding, Status
 from completion_relay.cli.options import (
@@ -30,6 +32,13 @@ def check(
     config: ConfigOption = None,
     kafka: KafkaOption = None,
     temporal: TemporalOption = None,
+    operator: Annotated[
+        bool,
+        typer.Option(
+            "--operator",
+            help="Check which of the operators' commands this user may use, and not what a relay needs.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check that a relay with these settings can do its work: one line a check.
@@ -39,6 +48,10 @@ def check(
     and complete activities (of a workflow that does not exist). It changes nothing, and may run
     beside a relay at work.
 
+    With `--operator` it says instead which of the commands of people this user may use: `status`,
+    `audit`, `skip`, `park`, `replay`, `emit`. Kafka's rights alone decide that, and for what a replay
+    would do Temporal's right to look. Run it as the user who types them.
+
     Marks: ✓ right · ! works, but may lose something on a bad day · ✗ does not work · - not tried.
     Exits 1 if anything does not work, 2 if the settings cannot be read at all.
 
@@ -47,9 +60,11 @@ def check(
         completion-relay check --config relay.toml
 
         completion-relay check --kafka broker-1:9092 --temporal temporal:7233 --json
+
+        completion-relay check --operator --config ann.toml
     """
     settings = settings_from(config, kafka=kafka, temporal=temporal)
-    counted = asyncio.run(_check(settings, config, as_json=as_json))
+    counted = asyncio.run(_check(settings, config, operator=operator, as_json=as_json))
     if not as_json:
         print_line()
         print_line(
@@ -60,7 +75,9 @@ def check(
         raise typer.Exit(NO)
 
 
-async def _check(settings: Settings, config: Path | None, *, as_json: bool) -> Counter[Status]:
+async def _check(
+    settings: Settings, config: Path | None, *, operator: bool, as_json: bool
+) -> Counter[Status]:
     counted: Counter[Status] = Counter()
 
     def tell(finding: Finding) -> None:
@@ -72,8 +89,8 @@ async def _check(settings: Settings, config: Path | None, *, as_json: bool) -> C
 
     file = config or os.environ.get(CONFIG_VARIABLE)
     tell(Finding("settings", Status.OK, f"read from {file or 'the environment and defaults'}"))
-    async for finding in kafka_findings(settings):
+    async for finding in operator_findings(settings) if operator else kafka_findings(settings):
         tell(finding)
-    async for finding in temporal_findings(settings):
+    async for finding in temporal_findings(settings, completes=not operator):
         tell(finding)
     return counted

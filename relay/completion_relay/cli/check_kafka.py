@@ -43,7 +43,8 @@ from completion_schemas.errors import CompletionError
 
 _CLOCK_TOLERANCE_MS: Final = 5_000
 _LOG_APPEND_TIME: Final = 1
-_CREATE: Final = "run `completion-relay topics create`"
+CREATE: Final = "run `completion-relay topics create`"
+"""What mends a topic that is not there."""
 _ALTER: Final = "run `completion-relay topics create --alter`"
 
 
@@ -54,18 +55,14 @@ async def kafka_findings(settings: Settings) -> AsyncIterator[Finding]:
         try:
             with reaching_kafka(settings.kafka):
                 admin = await opened.enter_async_context(TopicAdmin.connected(options))
-                cluster, brokers = await admin.cluster()
+                reached = await cluster_finding(settings, admin)
                 states = await admin.states(settings.topics.names())
         except CompletionError as error:
             yield Finding("kafka", Status.FAILED, str(error))
             for check in ("topics", "read", "write"):
                 yield Finding(check, Status.SKIPPED, "needs Kafka")
             return
-        yield Finding(
-            "kafka",
-            Status.OK,
-            f"{settings.kafka.bootstrap_servers}: cluster {cluster}, {plural(brokers, 'broker')}",
-        )
+        yield reached
         for spec in topic_specs(settings):
             for finding in topic_findings(spec, states.get(spec.name)):
                 yield finding
@@ -85,11 +82,21 @@ async def kafka_findings(settings: Settings) -> AsyncIterator[Finding]:
         yield finding
 
 
+async def cluster_finding(settings: Settings, admin: TopicAdmin) -> Finding:
+    """Return which cluster was reached."""
+    cluster, brokers = await admin.cluster()
+    return Finding(
+        "kafka",
+        Status.OK,
+        f"{settings.kafka.bootstrap_servers}: cluster {cluster}, {plural(brokers, 'broker')}",
+    )
+
+
 def topic_findings(spec: TopicSpec, state: TopicState | None) -> list[Finding]:
     """Return what is to be said of one topic: that it is there, and each setting that is not right."""
     check = f"topic {spec.name}"
     if state is None:
-        return [Finding(check, Status.FAILED, "is not there, or may not be seen", _CREATE)]
+        return [Finding(check, Status.FAILED, "is not there, or may not be seen", CREATE)]
     shape = f"{plural(state.partitions, 'partition')}, replication {state.replication_factor}"
     if not state.configs:
         return [
@@ -172,34 +179,42 @@ async def _probe(settings: Settings, check: str, ask: Callable[[], Awaitable[Fin
 
 
 async def _group(settings: Settings, admin: TopicAdmin) -> Finding:
-    """Ask whether the group may be joined, without joining: that would disturb its members.
+    group = settings.kafka.group_id
+    if not await may_join(admin, group):
+        return Finding(
+            "group",
+            Status.FAILED,
+            f"this user may not join the group {group}",
+            "allow it Read and Describe on the group (kafka.group_id)",
+        )
+    described = await admin.client.describe_consumer_groups([group])
+    _, _, state, _, _, members = described[0].groups[0][:6]
+    found = f"{plural(len(members), 'member')}, {state}" if members else "nobody is in it now"
+    return Finding("group", Status.OK, f"{group} may be joined: {found}")
+
+
+async def may_join(admin: TopicAdmin, group: str) -> bool:
+    """Ask whether a group may be joined, without joining: that would disturb its members.
 
     A heartbeat of nobody needs the same right (Read on the group), and is
     answered with "unknown member" where it is granted.
+
+    Raises:
+        KafkaError: Kafka answers otherwise.
     """
-    group = settings.kafka.group_id
-    denied = Finding(
-        "group",
-        Status.FAILED,
-        f"this user may not join the group {group}",
-        "allow it Read and Describe on the group (kafka.group_id)",
-    )
     try:
         coordinator = await admin.client.find_coordinator(group)
-        described = await admin.client.describe_consumer_groups([group], coordinator)
         answer = await admin.client._send_request(  # noqa: SLF001 - aiokafka offers no other way
             HeartbeatRequest(group, 1, "completion-relay-check"), coordinator
         )
     except GroupAuthorizationFailedError:
-        return denied
+        return False
     error = for_code(answer.error_code)
     if error is GroupAuthorizationFailedError:
-        return denied
+        return False
     if error not in {UnknownMemberIdError, IllegalGenerationError, RebalanceInProgressError}:
         raise error
-    _, _, state, _, _, members = described[0].groups[0][:6]
-    found = f"{plural(len(members), 'member')}, {state}" if members else "nobody is in it now"
-    return Finding("group", Status.OK, f"{group} may be joined: {found}")
+    return True
 
 
 async def _read(settings: Settings, options: Mapping[str, Any]) -> Finding:

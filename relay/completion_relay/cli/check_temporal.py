@@ -34,18 +34,26 @@ SHORT_RETENTION: Final = timedelta(days=7)
 _DENIED: Final = (RpcStatus.PERMISSION_DENIED, RpcStatus.UNAUTHENTICATED)
 
 
-async def temporal_findings(settings: Settings) -> AsyncIterator[Finding]:
+async def temporal_findings(
+    settings: Settings, *, completes: bool = True
+) -> AsyncIterator[Finding]:
     """Yield what is found, cluster by cluster, in the order in which one thing needs the other.
+
+    Args:
+        settings: The clusters.
+        completes: Whether activities are to be completed, or only looked at.
 
     Raises:
         ConfigurationError: a cluster's profile cannot be read, or tells too little.
     """
     for connection in temporal_connections(settings.temporal):
-        async for finding in _cluster_findings(connection):
+        async for finding in _cluster_findings(connection, completes=completes):
             yield finding
 
 
-async def _cluster_findings(connection: TemporalConnection) -> AsyncIterator[Finding]:
+async def _cluster_findings(
+    connection: TemporalConnection, *, completes: bool
+) -> AsyncIterator[Finding]:
     within = timedelta(seconds=connection.rpc_timeout)
     try:
         with reaching_temporal(connection):
@@ -71,7 +79,8 @@ async def _cluster_findings(connection: TemporalConnection) -> AsyncIterator[Fin
             yield finding
         if described[0].status is not Status.FAILED:
             yield await _look(at)
-            yield await _complete(at)
+            if completes:
+                yield await _complete(at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,3 +140,26 @@ async def test_it_runs_beside_a_relay_without_disturbing_its_group(
         (group,) = [finding for finding in done.objects if finding["check"] == "group"]
         assert group["status"] == "ok"
         assert "1 member, Stable" in group["detail"]
+
+
+async def test_an_operator_is_told_of_each_command_and_nothing_is_written(
+    commands: Commands, topics: Topics, kafka_address: str
+) -> None:
+    """Where a broker has no ACLs everybody may do everything."""
+    done = await commands("check", "--operator", "--json")
+    assert done.code == 0, done.out
+    found = {finding["check"]: finding["status"] for finding in done.objects}
+    for command in ("status", "audit", "skip, park", "replay", "replay --dead-letters", "emit"):
+        assert found[command] == "ok"
+    assert found["look in default"] == "ok"
+    assert found.keys().isdisjoint({"group", "write", "complete in default"})
+    for topic in topics.max_message_bytes():
+        assert await consume_all(kafka_address, topic) == []
+
+
+async def test_an_operator_is_told_of_a_topic_that_is_not_there(commands_before: Commands) -> None:
+    done = await commands_before("check", "--operator", "--json")
+    assert done.code == 1
+    found = {finding["check"]: finding for finding in done.objects}
+    assert "is not there" in found["audit"]["detail"]
+    assert found["audit"]["fix"] == "run `completion-relay topics create`"

@@ -1,0 +1,33 @@
+"""What `check --operator` says of a command, by what its user is allowed."""
+
+from __future__ import annotations
+
+from completion_relay.cli.check_operator import Kind, Right, command_finding, rights
+from completion_relay.cli.findings import Status
+from completion_relay.settings import Settings
+
+READ, WRITE = Right(Kind.READ, "completions"), Right(Kind.WRITE, "completions")
+GROUP = Right(Kind.DESCRIBE_GROUP, "g")
+
+
+def test_a_command_is_refused_with_the_rights_that_it_lacks_and_no_others() -> None:
+    found = command_finding("x", (READ, WRITE, GROUP), denied={WRITE, GROUP}, there={"completions"})
+    assert found.status is Status.FAILED
+    assert found.detail == "may not be used: no Write on topic completions, Describe on group g"
+
+
+def test_a_right_on_a_topic_that_is_not_there_is_of_no_use() -> None:
+    found = command_finding("x", (READ, GROUP), denied=(), there=())
+    assert (found.status, found.detail) == (Status.FAILED, "topic completions is not there")
+
+
+def test_what_has_all_its_rights_may_be_used() -> None:
+    found = command_finding("x", (READ, GROUP), denied={WRITE}, there={"completions"})
+    assert found.status is Status.OK
+
+
+def test_replays_are_asked_for_by_what_the_names_of_all_of_them_begin_with() -> None:
+    """One pattern of an ACL (`--resource-pattern-type prefixed`) is enough for all that are to come."""
+    needs = {str(right) for right in rights(Settings())["replay"]}
+    assert "Read on groups that begin with completion-replay-" in needs
+    assert "Write on transactional ids that begin with completion-replay/" in needs

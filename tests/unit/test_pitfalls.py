@@ -81,6 +81,7 @@ def test_every_module_of_the_relay_is_in_the_file_map() -> None:
         "README.md",
         "relay/DESIGN.md",
         "relay/DRILLS.md",
+        "relay/OPERATIONS.md",
         "relay/PITFALLS.md",
         "relay/RUNBOOK.md",
         "deploy/README.md",

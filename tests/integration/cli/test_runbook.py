@@ -13,6 +13,7 @@ from temporalio.client import Client
 from tests.integration.cli.conftest import Commands, configuration
 from tests.integration.cli.trail import decision, write
 from tests.integration.relay.each import Each, End
+from tests.integration.relay.test_operator import early, emit
 from tests.integration.relay.waiting import Scene, completed, event, relay
 from tests.pages import Section, filled_in, sections
 from tests.support import Topics, create_topics, produce
@@ -39,6 +40,17 @@ REPLAYED: Mapping[End, Disposition] = {
 """What becomes of what a section tells to replay; of `unknown` nobody knows more than before."""
 
 
+WAITING, PARKED, UNDECIDED = (
+    "not decided: waiting",
+    "not decided: parked",
+    "not decided: undecided in status",
+)
+NOT_WELL = {"status", "audit"}
+"""Commands that may exit 1 while an event waits: `status` where it is stuck, `audit show` as it is not decided."""
+
+BECOMES = {"park": "parked until ", "skip": "skipped."}
+
+
 @cache
 def page() -> dict[str, Section]:
     return sections("relay/RUNBOOK.md")
@@ -52,6 +64,7 @@ def test_each_disposition_and_each_reason_has_its_section_and_says_what_to_do() 
     assert list(page()) == [
         *Disposition,
         *(f"dead letter: {reason}" for reason in DeadLetterReason),
+        *(WAITING, PARKED, UNDECIDED),
     ]
     for section in page().values():
         assert "**Means** " in section.text, section.title
@@ -114,6 +127,34 @@ async def test_each_command_of_a_section_finds_the_event_that_ended_so(
             assert record.event_id in done.out, (command, done.out)
         if command[1] == "replay" and "--yes" in command:
             assert done.out.split()[-2:] == ["1", REPLAYED[end]]
+
+
+@pytest.mark.parametrize("title", [WAITING, PARKED, UNDECIDED])
+async def test_each_command_of_a_section_finds_the_event_that_is_not_decided(
+    commands: Commands, scene: Scene, title: str
+) -> None:
+    """Of an activity that its workflow does not come to."""
+    settings = scene.settings(
+        kafka={"group_id": f"{scene.topics.completions}.group"},
+        relay={
+            "early_timeout": 600.0,
+            "stuck_after": 0.5,
+            "drain_timeout": 0.5,
+        },
+    )
+    async with relay(settings):
+        at = await emit(scene, await early(scene, "e-1"))
+        if title == PARKED:
+            by = ("--by", "ann", "--why", "ticket 8", "--yes")
+            assert (await commands("park", "e-1", "--for", "1h", *by)).code == 0
+        values = {"EVENT_ID": "e-1", "PARTITION": str(at.partition), "OFFSET": str(at.offset)}
+        for command in page()[title].commands:
+            done = await commands(*filled_in(command, values))
+            assert done.code == 0 or (done.code == 1 and command[1] in NOT_WELL), (command, done)
+            if command[1] in NOT_WELL:
+                assert "e-1" in done.out, (command, done.out)
+            if became := BECOMES.get(command[1]):
+                assert done.out.splitlines()[-1].startswith(became), (command, done.out)
 
 
 async def dead_lettered_by_hand(scene: Scene, reason: DeadLetterReason) -> AuditRecord:

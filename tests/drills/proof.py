@@ -6,7 +6,7 @@ The truth about an activity is Temporal's history; the relay's own word is held 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from temporalio.client import Client
@@ -18,6 +18,7 @@ from tests.support import consume_all
 
 from completion_schemas.audit import AuditRecord, decode_audit
 from completion_schemas.dispositions import Disposition
+from completion_schemas.times import UnixNanos
 
 SEED = 0
 """Of the load: a drill has no chance in it but the order of what is emitted."""
@@ -98,3 +99,50 @@ def counted(records: Iterable[AuditRecord]) -> dict[str, int]:
 def by_place(record: AuditRecord) -> tuple[int, int, str, str | None]:
     """Return where a record was, and how it ended."""
     return record.partition, record.offset, record.disposition, record.reason
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What all events of a drill came to, once each was decided."""
+
+    everyone: Sequence[Address]
+    """The activities that were completed."""
+    trail: list[AuditRecord]
+    history: Activities
+
+    @classmethod
+    async def first(cls, stack: Stack, client: Client, everyone: Sequence[Address]) -> Round:
+        """Return the round before the disaster."""
+        return cls(everyone, await audit(stack), await histories(client, everyone))
+
+    async def second(self, stack: Stack, client: Client, *, since: UnixNanos) -> Round:
+        """Return the round in which all of it was decided again, from this time on."""
+        again = [record for record in await audit(stack) if record.decided_at >= since]
+        return Round(self.everyone, again, await histories(client, self.everyone))
+
+    def doubled(self, second: Round) -> list[str]:
+        """Return each activity that has not exactly its own result by history and by both rounds."""
+        return second.history.doubled(self.everyone, self.trail) + second.history.doubled(
+            self.everyone, second.trail
+        )
+
+    def figures(self, second: Round, *, drill: str, seconds: float) -> Figures:
+        """Return what the second round comes to."""
+        return Figures(
+            drill=drill,
+            activities=len(self.everyone),
+            events=len(self.trail),
+            replayed=len(second.trail),
+            became=counted(second.trail),
+            doubled=len(self.doubled(second)),
+            seconds=round(seconds, 1),
+        )
+
+    def hold(self, second: Round) -> None:
+        """Hold that each position was decided once more, as it was, and that Temporal saw nothing of it."""
+        assert {by_place(record) for record in second.trail} == {
+            by_place(record) for record in self.trail
+        }
+        assert len(second.trail) == len(self.trail)
+        assert self.doubled(second) == []
+        assert second.history == self.history

@@ -11,7 +11,7 @@ from temporalio.client import Client
 from tests.chaos.emit import Emitter
 from tests.chaos.load import Waiting
 from tests.chaos.script import PLAIN, addresses, script
-from tests.drills.proof import SEED, Figures, audit, by_place, counted, histories
+from tests.drills.proof import SEED, Figures, Round, counted
 from tests.drills.stack import TOPICS, Stack, Typing
 from tests.integration.relay.each import Each
 from tests.integration.relay.waiting import Scene
@@ -45,8 +45,7 @@ async def test_a_group_that_is_lost_is_rebuilt_from_the_topic(
         async with stack.relay():
             await emitter.emit(script(SEED, everyone, PLAIN), seconds=0)
             await stack.all_decided()
-        before = await audit(stack)
-        first = await histories(client, everyone)
+        first = await Round.first(stack, client, everyone)
         letters = len(await consume_all(stack.kafka.address, TOPICS.dead_letter))
 
         await stack.forget_group()
@@ -59,25 +58,10 @@ async def test_a_group_that_is_lost_is_rebuilt_from_the_topic(
             applied = (await page.next(START=start)).objects
             (plan,) = (await page.next()).objects
         assert page.is_at_its_end()
-        again = [record for record in await audit(stack) if record.decided_at >= lost]
-        after = await histories(client, everyone)
-        doubled = after.doubled(everyone, before) + after.doubled(everyone, again)
-    keep(
-        Figures(
-            drill=DRILL,
-            activities=activities,
-            events=len(before),
-            replayed=len(again),
-            became=counted(again),
-            doubled=len(doubled),
-            seconds=round(seconds, 1),
-        )
-    )
-    assert {by_place(record) for record in again} == {by_place(record) for record in before}
-    assert len(again) == len(before)
-    assert doubled == []
-    assert after == first
-    assert len(applied) == counted(before)["applied"]
+        second = await first.second(stack, client, since=lost)
+    keep(first.figures(second, drill=DRILL, seconds=seconds))
+    first.hold(second)
+    assert len(applied) == counted(first.trail)["applied"]
     # Each dead letter is there twice now, and a replay of them takes each event once.
     assert len(await consume_all(stack.kafka.address, TOPICS.dead_letter)) == 2 * letters
     assert (plan["to_send"], plan["copies"]) == (letters, letters)

@@ -11,7 +11,7 @@ from tests.chaos.emit import Emitter
 from tests.chaos.load import Waiting
 from tests.chaos.script import addresses
 from tests.drills.load import filled
-from tests.drills.proof import SEED, Figures, audit, by_place, counted, histories
+from tests.drills.proof import SEED, Figures, Round
 from tests.drills.stack import TOPICS, Stack, Typing
 from tests.pages import sections
 
@@ -38,9 +38,8 @@ async def test_offsets_that_are_reset_change_nothing(
         async with stack.relay():
             await emitter.emit(items, seconds=0)
             await stack.all_decided()
-        before = await audit(stack)
-        assert len(before) == len(items)
-        first = await histories(waiting.client, everyone)
+        first = await Round.first(stack, waiting.client, everyone)
+        assert len(first.trail) == len(items)
 
         await stack.rewind()
         reset = UnixNanos(time.time_ns())
@@ -52,24 +51,8 @@ async def test_offsets_that_are_reset_change_nothing(
             by_disposition = await page.next(START=start)
             conflicts = await page.next(START=start)
         assert page.is_at_its_end()
-        again = [record for record in await audit(stack) if record.decided_at >= reset]
-        after = await histories(waiting.client, everyone)
-        doubled = after.doubled(everyone, before) + after.doubled(everyone, again)
-    keep(
-        Figures(
-            drill=DRILL,
-            activities=activities,
-            events=len(before),
-            replayed=len(again),
-            became=counted(again),
-            doubled=len(doubled),
-            seconds=round(seconds, 1),
-        )
-    )
-    # Each position is decided once more, as it was: by the marks in history.
-    assert {by_place(record) for record in again} == {by_place(record) for record in before}
-    assert len(again) == len(before)
-    assert doubled == []
-    assert after == first
+        second = await first.second(stack, waiting.client, since=reset)
+    keep(first.figures(second, drill=DRILL, seconds=seconds))
+    first.hold(second)
     assert len(by_disposition.objects) == activities
     assert (conflicts.code, conflicts.objects) == (1, [])

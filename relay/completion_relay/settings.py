@@ -224,8 +224,7 @@ class RelaySettings(Section):
     itself. Nothing is parked while nothing else could be decided either."""
     park_initial: float = Field(default=5.0, gt=0, le=3_600)
     """How long a parked event is left alone at first, seconds; doubled each time it is parked again,
-    with jitter. One that waits for its namespace alone goes as soon as that is well; for so long it is
-    not written anew, whoever waits behind it."""
+    with jitter. One that nothing but its namespace kept goes as soon as that is well."""
     park_maximum: float = Field(default=60.0, gt=0, le=86_400)
     """How long at most, seconds. Danger: too long, and one of a namespace that is well again waits behind
     `window` events of one that is not; too short, and these are all written anew as often."""

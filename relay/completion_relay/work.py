@@ -200,9 +200,9 @@ class Work:
             and not ticket.hold
             and not is_behind
         ):
-            # Nothing but its namespace kept it: it queues there, and goes when that is well. As
-            # long as it would have waited for its time, it keeps the place for which it queues.
-            former = replace(former, keeps_place=self._away_for(ticket.times))
+            # Nothing but its namespace kept it: it queues there, and goes when that is well. In a
+            # crowd it keeps its place for long, or a window a second would be written anew.
+            former = replace(former, keeps_place=workshop.relay.park_maximum)
         elif ticket is not None:
             await self._until_its_time(ticket, partial(self._heed, plan, former))
             is_behind = self._is_behind(plan)

@@ -83,7 +83,7 @@ class Completer:
         self._call = calls
         self._clock = clock
         self._told_of_guess = assumed
-        self._guessed: set[str] = set()
+        self._guessed: dict[str, str] = {}
         """Namespaces that nobody has told the limit of, nor will."""
         self._blob_limits: dict[str, int] = {}
         """By namespace, in bytes: what an answer told. Nothing but another one replaces it."""
@@ -134,9 +134,9 @@ class Completer:
                 return answer
         return DEFAULT_BLOB_LIMIT if limit is None else limit
 
-    def guesses_limit(self, namespace: str) -> bool:
-        """Whether the namespace's limit is Temporal's default because nobody is going to tell it."""
-        return namespace in self._guessed
+    def why_guessed(self, namespace: str) -> str:
+        """Return why the namespace's limit is Temporal's default, which nobody has told; empty: it is not."""
+        return self._guessed.get(namespace, "")
 
     async def _asked(self, namespace: str) -> Answer:
         asking = self._asking.get(namespace)
@@ -155,19 +155,19 @@ class Completer:
             return
         if told:
             self._blob_limits[namespace] = told
-            self._guessed.discard(namespace)
+            self._guessed.pop(namespace, None)
         elif namespace not in self._blob_limits:
             # An older server tells no limits, and a relay may lack the right to ask: then
             # Temporal's default stands, where nothing better was told before. To let the result go
             # unmeasured is no way out: over the real limit it would be called applied, and its
             # activity would have failed.
             self._blob_limits[namespace] = DEFAULT_BLOB_LIMIT
-            self._guessed.add(namespace)
             why = (
-                f"{described.status}: {described.message}"
+                f"the namespace may not be described ({described.status}: {described.message})"
                 if isinstance(described, Answer)
                 else "the server tells no limits"
             )
+            self._guessed[namespace] = why
             self._told_of_guess(namespace, why)
 
     async def send(

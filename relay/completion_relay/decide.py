@@ -36,7 +36,7 @@ from completion_relay.verdict import (
 )
 from completion_relay.waiting import Waiting
 from completion_schemas.dispositions import DeadLetterReason, Disposition
-from completion_schemas.events import CompletionEvent, Heartbeat, Outcome
+from completion_schemas.events import CompletionEvent, Failed, Heartbeat, Outcome
 
 _PROOFS = 3
 """How often in a row a refused call must be followed by a look that finds the activity pending before
@@ -91,6 +91,7 @@ class _Way:
     __slots__ = (
         "_bulkhead",
         "_event",
+        "_guessed_over",
         "_may_land",
         "_means",
         "_namespace",
@@ -111,6 +112,8 @@ class _Way:
         self._note = ""
         self._refused: DeadLetter | None = None
         """What is said in the end although Temporal took the failure sent instead."""
+        self._guessed_over = 0
+        """Bytes of a result that is over a limit which is a guess; 0: none was judged by one."""
         self._proofs = 0
         """Refusals in a row that were the event's own."""
         self._may_land = waiting.tries > 0
@@ -125,15 +128,7 @@ class _Way:
             if isinstance(limit, Park):
                 return limit
             if size > limit:
-                guess = (
-                    "; Temporal's default, because the namespace may not be described"
-                    if self._means.completer.guesses_limit(self._namespace)
-                    else ""
-                )
-                refused = self._too_large(
-                    f"{size} bytes; namespace {self._namespace} takes {limit} "
-                    f"(limit.blobSize.error{guess})"
-                )
+                refused = self._over_the_limit(size, limit)
                 if refused is not None:
                     return refused
         while True:
@@ -160,6 +155,29 @@ class _Way:
             if park is not None:
                 return park
 
+    def _over_the_limit(self, size: int, limit: int) -> Decision | None:
+        guess = self._means.completer.why_guessed(self._namespace)
+        self._guessed_over = size if guess else 0
+        said = f"; Temporal's default, because {guess}" if guess else ""
+        return self._too_large(
+            f"{size} bytes; namespace {self._namespace} takes {limit} (limit.blobSize.error{said})"
+        )
+
+    async def _measure_again(self) -> None:
+        """Ask once more, just before a call: while all was refused, the limit could only be guessed."""
+        completer, size = self._means.completer, self._guessed_over
+        await completer.describe_namespace(self._namespace)
+        if completer.why_guessed(self._namespace):
+            return
+        limit = await completer.blob_limit(self._namespace, size)
+        if isinstance(limit, Answer):
+            return
+        self._guessed_over = 0
+        self._refused = None
+        self._outcome = self._event.outcome
+        if size > limit:
+            self._over_the_limit(size, limit)
+
     async def _try(self) -> Decision | Park | None:
         by_ids = not self._event.activity.task_token
         if by_ids:
@@ -181,6 +199,8 @@ class _Way:
             # duplicates, which one look sorts out, would take permits from completions.
             if by_ids and has_waited and not await self._looking().is_still_pending():
                 return None  # what it is now, the next round's look says, which may wait
+            if self._guessed_over:
+                await self._measure_again()
             waiting.tries += 1
             started = monotonic()
             answer = await means.completer.send(
@@ -291,11 +311,17 @@ class _Way:
     async def _look(
         self, *, until_pending: bool, is_given_up: bool = False
     ) -> Decision | Park | Pending:
+        # What ends an activity ends it once, but a failure by ids fails the next attempt, too; and
+        # of a heartbeat nobody can see whether it has landed.
+        matters = (
+            isinstance(self._outcome, Failed)
+            if until_pending
+            else not isinstance(self._outcome, Heartbeat)
+        )
         found = await self._looking().until_known(
             until_pending=until_pending,
             gives_up=lambda: is_given_up or self._deadline_has_passed(),
-            # Whether a heartbeat has landed nobody can see.
-            may_land=self._may_land and not isinstance(self._outcome, Heartbeat),
+            may_land=self._may_land and matters,
         )
         match found:
             case Decided(disposition, detail):

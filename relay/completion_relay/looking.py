@@ -68,8 +68,8 @@ class Looking:
             until_pending: Before a call by ids: a pending activity is what is
                 hoped for. Otherwise it only tells something where the event is given up.
             gives_up: Whether the event makes no further call, as with its deadline passed.
-            may_land: Whether one of its calls had no answer. That one may still arrive: an activity that
-                is pending when the event is given up has to be so to the end of `relay.look_timeout`.
+            may_land: Whether one of its calls had no answer, and it matters that it may still arrive:
+                then a pending activity has to be so to the end of `relay.look_timeout`.
         """
         # Here and not for every event: only a look needs the token read.
         question = question_for(self._event, self._waiting.mark)
@@ -94,14 +94,11 @@ class Looking:
             is_given_up = not until_pending and gives_up()
             doubt = self._doubt(found, until_pending=until_pending, is_given_up=is_given_up)
             limit = self._limit(found, until_pending=until_pending)
-            is_over = clock.monotonic() - started >= limit
-            if (
-                isinstance(found, Pending)
-                and doubt is None
-                and (until_pending or is_over or not may_land)
-            ):
-                return found
-            if is_over:
+            waited = clock.monotonic() - started
+            if isinstance(found, Pending) and doubt is None:
+                if not may_land or waited >= self._waiting.means.patience.look_timeout:
+                    return found
+            elif waited >= limit:
                 return Decided(Disposition.UNKNOWN, f"{doubt}, after {limit:g} s")
             looks += 1
             await self._waiting.pause(

@@ -24,8 +24,8 @@ class Sends(Protocol):
     async def blob_limit(self, namespace: str, size: int) -> int | Answer:
         """Return the largest result that it takes, bytes; or why one of that size cannot be judged yet."""
 
-    def guesses_limit(self, namespace: str) -> bool:
-        """Whether that is Temporal's default because nobody is going to tell the namespace's own."""
+    def why_guessed(self, namespace: str) -> str:
+        """Return why that is Temporal's default, which nobody has told; empty: it is not."""
 
     async def send(
         self, namespace: str, reference: ActivityReference, outcome: Outcome, identity: str

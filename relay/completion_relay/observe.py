@@ -185,7 +185,8 @@ class Observer:
             namespace=namespace,
             why=why,
             effect="results of more than 2 MiB, Temporal's default, fail their activity (too_large)",
-            fix="let the relay describe the namespace: DescribeNamespace, a right to read",
+            fix="let the relay describe the namespace (DescribeNamespace, a right to read), on a server "
+            "that tells its limits",
         )
 
     def probed(self, part: str, answer: Answer) -> None:

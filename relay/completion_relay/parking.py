@@ -47,7 +47,7 @@ class Ticket:
     received_at: UnixNanos
     """When a relay first had it."""
     not_before: UnixNanos
-    """When to try again."""
+    """When to try again, where it was not its namespace alone that kept it."""
     times: int
     """How often it has been parked."""
     former: Former

@@ -262,7 +262,7 @@ class Waiting:
         if self._place is None:
             return None
         trouble = self._trouble()
-        is_due = trouble >= self.means.patience.park_after or (
+        is_due = trouble >= self._patience() or (
             self._place.crowded.is_set() and trouble >= self._grace()
         )
         is_in_doubt = self._gate.is_closed and not self._gate.is_away
@@ -276,6 +276,10 @@ class Waiting:
             first_failed_at=self.first_failed_at,
             status=self.status,
         )
+
+    def _patience(self) -> float:
+        """Return the seconds of trouble for which it keeps its place where nobody needs it."""
+        return max(self.means.patience.park_after, self._grace())
 
     def _grace(self) -> float:
         """Return the seconds of trouble for which it keeps its place in a crowd."""
@@ -295,7 +299,7 @@ class Waiting:
         if self._place is None:
             return None
         trouble = self._trouble()
-        until = [self.means.patience.park_after - trouble]
+        until = [self._patience() - trouble]
         if self._place.crowded.is_set():
             until.append(self._grace() - trouble)
         return min((seconds for seconds in until if seconds > 0), default=None)

@@ -68,7 +68,7 @@ def _shown(settings: Settings, event: Undecided, told: Instruction | None) -> li
         (
             "parked",
             f"{plural(event.parked_times, 'time')}, {plural(event.tries, 'try', 'tries')}, next "
-            f"at {show_time(event.not_before or 0)}"
+            f"by {show_time(event.not_before or 0)}"
             if event.parked_times
             else "",
         ),

@@ -220,7 +220,7 @@ def _undecided(item: Oldest) -> tuple[str, ...]:
     event = item.event
     notes = ["stuck"] if item.is_stuck else []
     if event.parked_times:
-        again = f", again at {show_time(event.not_before)}" if event.not_before else ""
+        again = f", again by {show_time(event.not_before)}" if event.not_before else ""
         notes.append(f"parked {event.parked_times} times{again}: {event.reason}")
     activity = "/".join(
         part for part in (event.namespace, event.workflow_id, event.activity_id) if part

@@ -196,7 +196,7 @@ async def test_an_event_that_is_parked_is_said_to_be_and_why(
     assert done.out.startswith("Event e is not decided yet.\n\nparked\n")
     assert f"{copy.topic}/{copy.partition}/{copy.offset}" in done.out
     assert "the namespace is halted" in done.out
-    assert f"tried again  {show_time(now + MINUTE)}" in done.out
+    assert f"tried again by  {show_time(now + MINUTE)}" in done.out
     assert done.out.count("record ") == 1
 
 

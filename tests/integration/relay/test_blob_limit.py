@@ -45,7 +45,9 @@ async def test_results_are_judged_by_temporals_default_and_that_is_said(
         with pytest.raises(WorkflowFailureError):
             await large.result()
         audit = await scene.decided(at)
-    assert told == [("default", "PERMISSION_DENIED: Request unauthorized.")]
+    assert told == [
+        ("default", "the namespace may not be described (PERMISSION_DENIED: Request unauthorized.)")
+    ]
     assert (audit.disposition, audit.reason) == (
         Disposition.DEAD_LETTERED,
         DeadLetterReason.TOO_LARGE,

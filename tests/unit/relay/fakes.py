@@ -167,6 +167,8 @@ class ScriptedSends:
         self._blob_limit = blob_limit
         self.is_guess = False
         """Whether nobody has told that limit; a test may say so."""
+        self.tells: int | None = None
+        """The limit that a description tells from then on, where a test gives one."""
         self._unknown = iter(unknown)
         self._journal = journal
         self.calls: list[Sent] = []
@@ -174,13 +176,15 @@ class ScriptedSends:
     async def blob_limit(self, namespace: str, size: int) -> int | Answer:
         return next(self._unknown, self._blob_limit)
 
-    def guesses_limit(self, namespace: str) -> bool:
-        return self.is_guess
+    def why_guessed(self, namespace: str) -> str:
+        return "nobody tells" if self.is_guess else ""
 
     async def describe_namespace(self, namespace: str) -> Answer:
         self._journal.append("describe namespace")
         answer = next(self._namespaces, None)
         assert answer is not None, "the script has no further answer about the namespace"
+        if answer == OK and self.tells is not None:
+            self._blob_limit, self.is_guess = self.tells, False
         return answer
 
     async def send(

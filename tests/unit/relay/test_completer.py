@@ -200,7 +200,10 @@ async def test_temporals_default_stands_where_nobody_is_going_to_tell(says: int 
 
 @pytest.mark.parametrize(
     ("says", "why"),
-    [(DENIED, "PERMISSION_DENIED: Request unauthorized."), (0, "the server tells no limits")],
+    [
+        (DENIED, "the namespace may not be described (PERMISSION_DENIED: Request unauthorized.)"),
+        (0, "the server tells no limits"),
+    ],
 )
 async def test_that_the_default_has_to_stand_is_told_once(says: int | RPCError, why: str) -> None:
     told: list[tuple[str, str]] = []
@@ -210,7 +213,7 @@ async def test_that_the_default_has_to_stand_is_told_once(says: int | RPCError, 
         await asks.blob_limit("orders", 3 * MIB)
         await clock.sleep(AN_HOUR)
     assert told == [("orders", why)]
-    assert asks.guesses_limit("orders")
+    assert asks.why_guessed("orders") == why
 
 
 @pytest.mark.parametrize("says", [UNAVAILABLE, THROTTLED, NO_KEY, 4 * MIB])
@@ -219,7 +222,7 @@ async def test_a_limit_that_was_told_or_will_be_is_no_guess(says: int | RPCError
     asks = completer(Server(orders=says), assumed=lambda *said: told.append(said))
     await asks.blob_limit("orders", 3 * MIB)
     assert told == []
-    assert not asks.guesses_limit("orders")
+    assert not asks.why_guessed("orders")
 
 
 async def test_a_relay_that_may_ask_after_all_guesses_no_longer() -> None:
@@ -229,7 +232,7 @@ async def test_a_relay_that_may_ask_after_all_guesses_no_longer() -> None:
     server.says["orders"] = 4 * MIB
     await clock.sleep(AN_HOUR)
     assert await asks.blob_limit("orders", 3 * MIB) == 4 * MIB
-    assert not asks.guesses_limit("orders")
+    assert not asks.why_guessed("orders")
 
 
 async def test_a_namespace_that_says_nothing_holds_up_no_other() -> None:

@@ -308,6 +308,28 @@ async def test_of_a_parked_event_nobody_knows_which_of_its_calls_had_no_answer()
     assert decision.disposition is Disposition.APPLIED
 
 
+async def test_a_failure_by_ids_is_not_called_again_while_the_first_call_may_land() -> None:
+    """It would fail the next attempt as well: by ids Temporal checks no attempt."""
+    script = Script([AMBIGUOUS, OK], findings=repeat(STARTED))
+    decision = await run(script, event(Failed(Failure(message="no")), activity=BY_IDS))
+    assert (decision.disposition, decision.tries) == (Disposition.APPLIED, 2)
+    assert PATIENCE.look_timeout <= script.clock.monotonic() < PATIENCE.look_timeout + 3
+
+
+async def test_a_failure_by_ids_whose_first_call_lands_late_is_called_once() -> None:
+    landed = Decided(Disposition.APPLIED, "the last failure is ours")
+    script = Script([AMBIGUOUS], findings=[STARTED, STARTED, STARTED, landed])
+    decision = await run(script, event(Failed(Failure(message="no")), activity=BY_IDS))
+    assert (decision.disposition, decision.tries) == (Disposition.APPLIED, 1)
+
+
+async def test_what_ends_an_activity_for_good_is_called_again_at_once_by_ids_too() -> None:
+    script = Script([AMBIGUOUS, OK], findings=repeat(STARTED))
+    decision = await run(script, event(Completed(), activity=BY_IDS))
+    assert decision.tries == 2
+    assert script.clock.monotonic() < PATIENCE.look_timeout
+
+
 async def test_whether_a_heartbeat_landed_nobody_can_see_and_nobody_waits_for_it() -> None:
     script = Script([AMBIGUOUS], findings=[STARTED])
     decision = await run(script, event(Heartbeat(), deadline=NOW - 1))
@@ -392,11 +414,20 @@ async def test_payloads_over_the_blob_limit_fail_the_activity_instead(
 async def test_a_limit_that_is_a_guess_is_called_one() -> None:
     """Who reads the dead letter should not raise a limit that is not in the way."""
     for is_guess in (True, False):
-        script = Script([OK], blob_limit=1000)
+        script = Script([OK], blob_limit=1000, namespaces=[DENIED])
         script.sends.is_guess = is_guess
         decision = await run(script, event(Completed(payloads(1001))))
         assert_too_large(decision, "1000")
         assert ("Temporal's default" in decision.detail) is is_guess
+
+
+async def test_a_guess_that_was_wrong_fails_nobody_whose_namespace_was_halted_meanwhile() -> None:
+    """All was refused when the event was measured; it waits, and then the limit is told."""
+    script = Script([DENIED, OK], blob_limit=1000, namespaces=[DENIED, OK])
+    script.sends.is_guess, script.sends.tells = True, 2000
+    decision = await run(script, event(Completed(payloads(1500))))
+    assert decision.disposition is Disposition.APPLIED
+    assert [type(call.outcome) for call in script.sends.calls] == [Failed, Completed]
 
 
 @pytest.mark.parametrize("outcome", [Completed(), Canceled(), Failed(Failure(message="no"))])

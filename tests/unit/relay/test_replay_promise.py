@@ -70,9 +70,9 @@ class Activity:
         del namespace
         return OK
 
-    def guesses_limit(self, namespace: str) -> bool:
+    def why_guessed(self, namespace: str) -> str:
         del namespace
-        return False
+        return ""
 
     async def blob_limit(self, namespace: str, size: int) -> int:
         del namespace, size

@@ -88,6 +88,19 @@ async def test_in_a_crowd_one_that_was_parked_for_its_namespace_keeps_its_place_
         assert there.clock.monotonic() == pytest.approx(40.0)
 
 
+async def test_and_where_nobody_needs_it_for_no_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`relay.park_after` may be the shorter of the two."""
+    async with ways(repeat(DENIED)) as there:
+        brief = dataclasses.replace(there.script.means.patience, park_after=5.0)
+        object.__setattr__(there.script.means, "patience", brief)
+        await there.waits(former=Former(tries=2, keeps_place=40.0))
+        while not there.tasks[0].done():
+            there.clock.advance(min(there.clock.pending) - there.clock.monotonic())
+            await _a_timer_or(there)
+        await there.parked()
+        assert there.clock.monotonic() == pytest.approx(40.0)
+
+
 async def test_one_that_then_fails_itself_does_not() -> None:
     async with ways(repeat(UNAVAILABLE)) as there:
         there.place.crowded.set()

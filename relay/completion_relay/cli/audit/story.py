@@ -82,7 +82,7 @@ def print_waits(found: Iterable[Undecided]) -> None:
             ("record", f"{waits.topic}/{waits.partition}/{waits.offset}"),
             ("written", show_time(waits.written_at)),
             ("why", waits.reason),
-            ("tried again", show_time(waits.not_before or 0)),
+            ("tried again by", show_time(waits.not_before or 0)),
         ]
         print_fields([(name, value) for name, value in shown if value], indent=3)
 

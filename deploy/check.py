@@ -107,7 +107,7 @@ def _metrics() -> set[str]:
     )
     page = asyncio.run(Pages("127.0.0.1:0", []).metrics()).decode()
     families = [*observer.metrics.registry.collect(), *text_string_to_metric_families(page)]
-    suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
+    suffixes = {"counter": ["_total", "_created"], "histogram": ["_bucket", "_sum", "_count"]}
     return {
         family.name + suffix for family in families for suffix in suffixes.get(family.type, [""])
     }

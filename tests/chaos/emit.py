@@ -48,6 +48,8 @@ from completion_schemas.tokens import token_fingerprint
 
 ODD: Final = (b"x-\xff\xfe", b"odd")
 """The header whose name is not UTF-8."""
+_LONG_TRACE: Final = "at chaos\n" * 1_000
+"""Over 4 KiB: of a failure that it retries Temporal keeps a shortened form, in one of its own."""
 
 
 @dataclass
@@ -58,6 +60,8 @@ class Emitter:
     topic: str
     seed: int
     references: Mapping[Address, ActivityReference]
+    second: Callable[[Address], Awaitable[ActivityReference]] | None = None
+    """Waits for what an activity's second attempt hands over; for a script that has such."""
     acknowledged: int = 0
     repeated: int = 0
     """How often a send failed and was made again: the record may then be there twice."""
@@ -78,13 +82,7 @@ class Emitter:
             begun = loop.time()
             for number, item in enumerate(items):
                 await asyncio.sleep(begun + seconds * number / len(items) - loop.time())
-                record = self._record(item)
-                send = (
-                    partial(self._send_odd, batches, record)
-                    if isinstance(item, Event) and item.odd
-                    else partial(self._send, producer, record)
-                )
-                sending.create_task(self._until_acknowledged(send))
+                sending.create_task(self._emit(item, producer, batches))
 
     def _producer(self, *, enable_idempotence: bool) -> AIOKafkaProducer:
         return AIOKafkaProducer(
@@ -95,11 +93,26 @@ class Emitter:
             request_timeout_ms=120_000,
         )
 
-    def _record(self, item: Item) -> KafkaRecord:
+    async def _emit(
+        self, item: Item, producer: AIOKafkaProducer, batches: AIOKafkaProducer
+    ) -> None:
+        record = await self._record(item)
+        send = (
+            partial(self._send_odd, batches, record)
+            if isinstance(item, Event) and item.odd
+            else partial(self._send, producer, record)
+        )
+        await self._until_acknowledged(send)
+
+    async def _record(self, item: Item) -> KafkaRecord:
         if isinstance(item, Garbage):
             return item.record
+        reference = self.references[item.address]
+        if item.attempt == 2:
+            assert self.second is not None, "the script has second attempts"
+            reference = await self.second(item.address)
         now = unix_nanos(datetime.now(UTC))
-        return encode_record(made(item, self.seed, self.references[item.address], now))
+        return encode_record(made(item, self.seed, reference, now))
 
     async def _send(self, producer: AIOKafkaProducer, record: KafkaRecord) -> None:
         await producer.send_and_wait(
@@ -144,6 +157,10 @@ def made(event: Event, seed: int, reference: ActivityReference, now: UnixNanos) 
         reference = replace(reference, namespace=ELSEWHERE)
     if event.by_ids:
         reference = replace(reference, task_token="", token_fingerprint="")
+        if event.kind is Kind.RETRIED:
+            # Of one who does not know the attempt: nothing but the event's own id then keeps its
+            # duplicate from the second attempt.
+            reference = replace(reference, attempt=0)
     return CompletionEvent(
         event_id=event_id(seed, event),
         occurred_at=now,
@@ -159,6 +176,10 @@ def _outcome(event: Event, seed: int) -> Outcome:
         case Kind.FAILED:
             info = ApplicationFailureInfo(type=FAILURE_TYPE, non_retryable=True)
             return Failed(Failure(message=own, application_failure_info=info))
+        case Kind.RETRIED:
+            info = ApplicationFailureInfo(type=FAILURE_TYPE)
+            trace = _LONG_TRACE if event.number % 3 == 0 else ""
+            return Failed(Failure(message=own, stack_trace=trace, application_failure_info=info))
         case Kind.CANCELED | Kind.UNASKED:
             return Canceled(_payloads(own))
         case Kind.HEARTBEAT:

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tests.chaos.script import GARBAGE_HEADER, Address
+from tests.chaos.garbage import GARBAGE_HEADER
+from tests.chaos.script import Address
 
 from completion_schemas.audit import AuditRecord
 from completion_schemas.record import KafkaRecord
@@ -26,6 +27,15 @@ class Ended:
     """Of the request that ended it."""
     outcome: str
     """`completed`, or what else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The last attempt of an activity, as Temporal's history has it."""
+
+    attempt: int
+    after: str = ""
+    """The mark of the failure that it came after (`Failure.source`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,8 @@ class Found:
     """What the workflows returned for their activities: see `script.returned`."""
     ends: Mapping[Address, Sequence[Ended]]
     """Every end that history has for an activity."""
+    started: Mapping[Address, Started]
+    """Of activities that have ended: before, history says nothing of their attempts."""
     commits: Sequence[Commit]
     """All commits of the group, oldest first."""
     uncommitted: Mapping[str, int]

@@ -13,10 +13,11 @@ from aiokafka.structs import ConsumerRecord
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
-from tests.chaos.found import Commit, Ended, Found
+from tests.chaos.found import Commit, Ended, Found, Started
 from tests.chaos.script import Address
 from tests.support import committed_offsets, consume_all
 
+from completion_relay.evidence import as_sent
 from completion_relay.odd_headers import read_odd_headers
 from completion_schemas.audit import decode_audit
 from completion_schemas.record import KafkaRecord
@@ -44,9 +45,11 @@ async def gather(
     """
     results: dict[Address, tuple[str, ...]] = {}
     ends: dict[Address, list[Ended]] = {}
+    started: dict[Address, Started] = {}
     for workflow in sorted({workflow for workflow, _ in addresses}):
         history = await client.get_workflow_handle(workflow).fetch_history()
         read_history(workflow, history.events, results, ends)
+        started |= read_attempts(workflow, history.events)
     read_odd_headers()
     main = await consume_all(kafka, topics["completions"])
     return Found(
@@ -59,6 +62,7 @@ async def gather(
         dead_letters=[_plain(record) for record in await consume_all(kafka, topics["dead_letter"])],
         results=results,
         ends=ends,
+        started=started,
         commits=await commits(kafka, group),
         uncommitted=await uncommitted(kafka, group, topics),
     )
@@ -144,6 +148,21 @@ def read_history(
             (payload,) = event.workflow_execution_completed_event_attributes.result.payloads
             for number, ended in enumerate(json.loads(payload.data)):
                 results[workflow, str(number)] = tuple(ended)
+
+
+def read_attempts(workflow: str, events: Sequence[HistoryEvent]) -> dict[Address, Started]:
+    scheduled: dict[int, str] = {}
+    found: dict[Address, Started] = {}
+    for event in events:
+        if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+            activity = event.activity_task_scheduled_event_attributes.activity_id
+            scheduled[event.event_id] = activity
+        elif event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED:
+            started = event.activity_task_started_event_attributes
+            found[workflow, scheduled[started.scheduled_event_id]] = Started(
+                started.attempt, as_sent(started.last_failure).source
+            )
+    return found
 
 
 def _plain(record: ConsumerRecord[bytes | None, bytes | None]) -> KafkaRecord:

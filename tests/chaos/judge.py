@@ -22,6 +22,7 @@ from tests.chaos.found import (
     what,
 )
 from tests.chaos.poison import judge_poison
+from tests.chaos.retries import judge_retries
 from tests.chaos.script import (
     ENDS,
     Address,
@@ -39,7 +40,7 @@ from completion_schemas.dispositions import DeadLetterReason, Disposition
 from completion_schemas.record import KafkaRecord
 
 _BECOMES: Mapping[Kind, frozenset[Disposition]] = {
-    **dict.fromkeys(ENDS, frozenset({Disposition.APPLIED, Disposition.DUPLICATE})),
+    **dict.fromkeys((*ENDS, Kind.RETRIED), frozenset({Disposition.APPLIED, Disposition.DUPLICATE})),
     Kind.HEARTBEAT: frozenset({Disposition.APPLIED, Disposition.COALESCED}),
     # Temporal never says no, and its activity waits on: the deadline alone ends it.
     Kind.POISON: frozenset({Disposition.EXPIRED}),
@@ -55,6 +56,7 @@ _REASONS: Mapping[Kind, DeadLetterReason] = {
 _TYPES: Mapping[Kind, str] = {
     Kind.COMPLETED: "completed",
     Kind.FAILED: "failed",
+    Kind.RETRIED: "failed",
     Kind.CANCELED: "canceled",
     Kind.UNASKED: "canceled",
     Kind.HEARTBEAT: "heartbeat",
@@ -113,6 +115,7 @@ def judge(seed: int, items: Sequence[Item], found: Found) -> list[Finding]:
     _judge_audit(script, found, finding)
     _judge_heartbeats(script, found, finding)
     judge_poison(script.kinds, found, finding)
+    judge_retries(seed, items, found, finding)
     _judge_dead_letters(script, found, finding)
     _judge_offsets(found, finding)
     return list(findings.values())

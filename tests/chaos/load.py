@@ -7,10 +7,11 @@ an end that no other has, and the workflow returns how each of them ended.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -20,6 +21,7 @@ from temporalio.client import Client
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
 from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
+from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from tests.chaos.script import Address
 from tests.support import eventually
@@ -29,6 +31,10 @@ from completion_schemas.events import ActivityReference
 TASK_QUEUE: Final = "chaos"
 
 _SAID_EVERY = 100
+_LOST_SECONDS = 5.0
+"""An attempt that began so long ago and has handed nothing over never will."""
+_LOOKS = 24
+"""So often, `_LOST_SECONDS` apart, is waited for a second attempt: longer than any outage."""
 
 
 @workflow.defn
@@ -46,7 +52,13 @@ class Fan:
                 activity_id=str(number),
                 # Longer than any run: nothing here may end by itself.
                 start_to_close_timeout=timedelta(hours=4),
-                retry_policy=RetryPolicy(maximum_attempts=1),
+                # A failure that is delivered twice burns two attempts. The next one begins at once:
+                # between two attempts Temporal refuses what it would take from the second.
+                retry_policy=RetryPolicy(
+                    initial_interval=timedelta(milliseconds=50),
+                    backoff_coefficient=1.0,
+                    maximum_attempts=3,
+                ),
                 cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
                 result_type=str,
             )
@@ -87,12 +99,36 @@ class Waiting:
 
     client: Client
     references: dict[Address, ActivityReference] = field(default_factory=dict)
+    """What first attempts handed over."""
+    retried: dict[Address, ActivityReference] = field(default_factory=dict)
+    """What second attempts handed over."""
 
     @activity.defn(name="hand-off")
-    async def hand_off(self) -> None:
+    async def hand_off(self) -> str:
         reference = ActivityReference.from_info(activity.info())
-        self.references[reference.workflow_id, reference.activity_id] = reference
-        activity.raise_complete_async()
+        if reference.attempt <= 2:
+            handed = self.references if reference.attempt == 1 else self.retried
+            handed[reference.workflow_id, reference.activity_id] = reference
+            activity.raise_complete_async()
+        # No event is for it, and its workflow would wait for hours.
+        return f"attempt {reference.attempt}"
+
+    async def second(self, address: Address) -> ActivityReference:
+        """Return what the second attempt of an activity handed over, once it has; else its ids.
+
+        A start whose answer was lost with Temporal reaches no worker, and so hands nothing over.
+        """
+        for _ in range(_LOOKS):
+            with contextlib.suppress(AssertionError):
+                return await eventually(lambda: self.retried.get(address), timeout=_LOST_SECONDS)
+            if await self._is_lost(address):
+                break
+        return replace(self.references[address], task_token="", token_fingerprint="", attempt=2)
+
+    def tokens(self) -> list[bytes]:
+        """Return every token that was handed over."""
+        handed = (*self.references.values(), *self.retried.values())
+        return [reference.token_bytes() for reference in handed]
 
     def worker(self) -> Worker:
         """Return the worker; it must run as long as results arrive."""
@@ -148,6 +184,21 @@ class Waiting:
 
     def _there_are(self, count: int) -> bool:
         return len(self.references) >= count
+
+    async def _is_lost(self, address: Address) -> bool:
+        name, number = address
+        try:
+            described = await self.client.get_workflow_handle(name).describe()
+        except RPCError:
+            return False  # Temporal is away
+        since = datetime.now(UTC) - timedelta(seconds=_LOST_SECONDS)
+        return any(
+            one.activity_id == number
+            and one.attempt == 2
+            and one.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
+            and one.last_started_time.ToDatetime(UTC) < since
+            for one in described.raw_description.pending_activities
+        )
 
     async def _are_asked(self, name: str, wanted: set[str]) -> bool:
         described = await self.client.get_workflow_handle(name).describe()

@@ -24,7 +24,7 @@ class Report:
     seconds: float
     """How long events came, and faults with them."""
     settled_after: float
-    """Seconds from the last fault's end until everything was committed; negative: never was."""
+    """Seconds from the last fault's and event's end until all was committed; negative: never was."""
     load: Mapping[str, int]
     """Activities, records, duplicates."""
     events: Mapping[str, Mapping[str, int]]
@@ -80,7 +80,9 @@ class Report:
         for kind, count in self.faults.items():
             table.add_row(kind, str(count))
         table.add_section()
-        table.add_row("all committed after the last fault, s", f"{self.settled_after:.1f}")
+        table.add_row(
+            "all committed after the last fault and event, s", f"{self.settled_after:.1f}"
+        )
         for name, value in self.told.items():
             table.add_row(name, str(value))
         table.add_section()

@@ -80,6 +80,8 @@ class Stage:
     folder: Path
     pages: dict[str, str] = field(default_factory=dict)
     """The latest page of metrics of each relay."""
+    tokens: list[bytes] = field(default_factory=list)
+    """All that were handed over."""
 
     async def scrape(self) -> None:
         """Take in every relay's metrics, and notice relays that ended."""
@@ -130,7 +132,11 @@ async def carry_out(run: Run, folder: Path, say: Callable[[str], None]) -> Repor
                 await stage.relays.add(number)
             await asyncio.gather(*(relay.serving() for relay in stage.relays.running.values()))
             emitter = Emitter(
-                stage.kafka.address, TOPICS["completions"], run.seed, waiting.references
+                stage.kafka.address,
+                TOPICS["completions"],
+                run.seed,
+                waiting.references,
+                waiting.second,
             )
             faults = Faults(stage.kafka, stage.temporal, stage.temporal_links, stage.relays, say)
             async with stage.scraping():
@@ -142,6 +148,7 @@ async def carry_out(run: Run, folder: Path, say: Callable[[str], None]) -> Repor
                     for number, relay in stage.relays.running.items():
                         say(f"relay {number}: {await relay.readiness()}")
                 await all_end(stage.client, ends)
+            stage.tokens = waiting.tokens()
             return await _report(stage, items, emitter, faults.done, settled)
 
 
@@ -190,7 +197,6 @@ async def _report(
         **{f"metrics of {relay}": page for relay, page in stage.pages.items()},
         "the audit trail": "\n".join(map(str, found.audit)),
     }
-    tokens = [reference.token_bytes() for reference in emitter.references.values()]
     findings += _findings_of(
         {
             "relays that ended by themselves": relays.ended_by_themselves,
@@ -199,7 +205,7 @@ async def _report(
                 *(code for code in relays.exit_codes[:in_quiet] if code not in {0, GUARD_KILLED}),
                 *(code for code in relays.exit_codes[in_quiet:] if code),
             ],
-            "places that show a token": leaks(tokens, said),
+            "places that show a token": leaks(stage.tokens, said),
             "metrics of the contract that are missing": stage.scraped.missing(),
             "metrics that never moved": stage.scraped.unmoved(),
         }

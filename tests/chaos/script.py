@@ -7,10 +7,12 @@ tokens and times are those of the run.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
+
+from tests.chaos.garbage import garbage
 
 from completion_schemas.record import KafkaRecord
 
@@ -18,7 +20,6 @@ FAN: Final = 10
 """Activities a workflow. Few: all calls for one workflow queue for its lock (BUSY_WORKFLOW)."""
 DUPLICATES: Final = 0.10
 GARBAGE: Final = 0.02
-GARBAGE_HEADER: Final = "chaos-garbage"
 FAILURE_TYPE: Final = "ChaosFailure"
 ELSEWHERE: Final = "nobody-serves-this"
 """The namespace of the events of `Kind.ELSEWHERE`."""
@@ -40,6 +41,7 @@ class Kind(StrEnum):
     FAILED = "failed"
     CANCELED = "canceled, as asked for"
     UNASKED = "canceled, not asked for"
+    RETRIED = "failed, to be tried again"
     HEARTBEAT = "heartbeat"
     POISON = "poison token"
     ELSEWHERE = "namespace not served"
@@ -60,6 +62,8 @@ class Event:
     """Tells events of one kind and one activity apart."""
     by_ids: bool = False
     """Whether it names its activity by ids alone, not by the token."""
+    attempt: int = 1
+    """The attempt that it is for: the second where the first one's failure is retried."""
     odd: bool = False
     """Whether its record has a header more, with a name that is not UTF-8."""
 
@@ -86,6 +90,8 @@ class Mix:
     """Whose events, duplicates included, name it by ids."""
     crossed: float = 0.0
     """Of the duplicates: those that name the activity in the other way than the first event did."""
+    retried: float = 0.0
+    """Whose first attempt fails with what Temporal retries: the end is for the second attempt."""
     beating: float = 0.0
     """With heartbeats before the end."""
     late: float = 0.0
@@ -102,6 +108,7 @@ FULL: Final = Mix(
     unasked=0.05,
     by_ids=0.20,
     crossed=0.20,
+    retried=0.05,
     beating=0.06,
     late=0.30,
     poison=0.002,
@@ -171,15 +178,20 @@ def script(seed: int, activities: Sequence[Address], mix: Mix = FULL) -> tuple[I
     """Return what is emitted, in order: every activity's event, and all else that the mix has.
 
     A duplicate is the same event again, anywhere after the first; heartbeats come before
-    their activity's end, and some behind it.
+    their activity's end, and some behind it; what fails and is retried does so before its end.
     """
     rng = random.Random(seed)
     ends = list(enumerate(_ends(rng, activities, mix)))
     size = len(ends)
+    retried = _retried(rng, ends, mix)
+    ends = [(at, replace(end, attempt=2) if at in retried else end) for at, end in ends]
+    once = [one for one in ends if one[0] not in retried]
     # Sorting by a place keeps a duplicate after its first and mixes all; of one place, what comes
     # first here comes first.
     placed: list[tuple[float, Item]] = []
-    for at, end in rng.sample(ends, round(size * mix.beating)):
+    for number, at in enumerate(retried):
+        placed += _failures(rng, at / size, replace(ends[at][1], number=number))
+    for at, end in rng.sample(once, round(size * mix.beating)):
         placed += _heartbeats(rng, at / size, end, mix)
     placed += [(at / size, end) for at, end in ends]
     for at, end in rng.sample(ends, round(size * DUPLICATES)):
@@ -187,7 +199,7 @@ def script(seed: int, activities: Sequence[Address], mix: Mix = FULL) -> tuple[I
         placed.append((_behind(rng, at / size), again))
     placed += _strangers(rng, activities, mix)
     placed += [
-        (rng.random(), Garbage(number, _garbage(rng, number)))
+        (rng.random(), Garbage(number, garbage(rng, number)))
         for number in range(round(size * GARBAGE))
     ]
     items = [item for _, item in sorted(placed, key=lambda one: one[0])]
@@ -218,6 +230,24 @@ def _ends(rng: random.Random, activities: Sequence[Address], mix: Mix) -> list[E
         Event(kind, address, by_ids=address in by_ids)
         for kind, address in zip(kinds, shuffled, strict=True)
     ]
+
+
+def _retried(rng: random.Random, ends: Sequence[tuple[int, Event]], mix: Mix) -> list[int]:
+    """Return the places of the ends that come after a retry."""
+    # Where a cancellation was asked for, Temporal makes no further attempt.
+    able = [at for at, end in ends if end.kind is not Kind.CANCELED]
+    return rng.sample(able, round(len(ends) * mix.retried))
+
+
+def _failures(rng: random.Random, at: float, end: Event) -> list[tuple[float, Event]]:
+    """Return the failure of the first attempt, anywhere before the end, and duplicates of it.
+
+    Those name the activity as the first does: by ids and by token side by side, the one by ids
+    could find the first attempt and meet the second, which Temporal does not tell apart.
+    """
+    failed = replace(end, kind=Kind.RETRIED, attempt=1, by_ids=bool(end.number % 2))
+    place = at * rng.random()
+    return [(place, failed), *((_behind(rng, place), failed) for _ in range(rng.randint(0, 2)))]
 
 
 def _behind(rng: random.Random, first: float) -> float:
@@ -257,27 +287,3 @@ def _poison(number: int) -> Event:
 
 def _few(share: float, size: int) -> int:
     return min(size, max(_HANDFUL, round(size * share))) if share else 0
-
-
-def _garbage(rng: random.Random, number: int) -> KafkaRecord:
-    noise = rng.randbytes(rng.randrange(1, 400))
-    mark = (GARBAGE_HEADER, str(number).encode())
-    claims = (
-        ("ce_specversion", b"1.0"),
-        ("ce_source", b"/chaos"),
-        ("ce_id", b"garbage-%d" % number),
-        ("ce_type", b"completion.activity.completed.v1"),
-    )
-    # 0xFF begins a tag of wire type 7, which there is not: noise that never is an event.
-    broken = b"\xff" + noise
-    shapes: tuple[Callable[[], KafkaRecord], ...] = (
-        lambda: KafkaRecord(None, noise, (mark,)),
-        lambda: KafkaRecord(noise[:16], None, (mark,)),
-        lambda: KafkaRecord(
-            noise[:16], broken, (mark, ("content-type", b"application/protobuf"), *claims)
-        ),
-        lambda: KafkaRecord(b"k", b"{" + noise, (mark, ("content-type", b"application/json"))),
-        lambda: KafkaRecord(b"", b"", (mark, ("content-type", b"avro/binary"), *claims)),
-        lambda: KafkaRecord(noise, noise, (mark, ("ce_type", None), ("ce_type", noise))),
-    )
-    return shapes[number % len(shapes)]()

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.chaos.found import Commit, Ended, Found
+from tests.chaos.found import Commit, Ended, Found, Started
+from tests.chaos.garbage import GARBAGE_HEADER
 from tests.chaos.judge import judge
 from tests.chaos.poison import MANY_ELSEWHERE, SEVERAL_BEHIND, WINDOW_SECONDS
 from tests.chaos.script import (
     ENDS,
-    GARBAGE_HEADER,
     POISON_SECONDS,
     Address,
     Event,
@@ -33,6 +33,7 @@ ONE: Address = ("fan-0000", "0")
 TWO: Address = ("fan-0000", "1")
 THREE: Address = ("fan-0000", "2")
 FOUR: Address = ("fan-0001", "0")
+FIVE: Address = ("fan-0001", "1")
 POISONED: Address = ("poison", "0")
 GARBAGE = KafkaRecord(b"k", b"\xff", ((GARBAGE_HEADER, b"0"), ("ce_id", None)))
 
@@ -44,6 +45,8 @@ LATE_BEAT = Event(Kind.HEARTBEAT, THREE, 1)
 CANCELED = Event(Kind.CANCELED, FOUR, by_ids=True)
 ELSEWHERE = Event(Kind.ELSEWHERE, FOUR)
 POISON = Event(Kind.POISON, POISONED)
+RETRIED = Event(Kind.RETRIED, FIVE, by_ids=True)
+SECOND = Event(Kind.COMPLETED, FIVE, attempt=2)
 ITEMS: tuple[Item, ...] = (
     COMPLETED,
     Garbage(0, GARBAGE),
@@ -55,8 +58,16 @@ ITEMS: tuple[Item, ...] = (
     CANCELED,
     ELSEWHERE,
     POISON,
+    RETRIED,
+    RETRIED,
+    SECOND,
 )
-TYPES = {Kind.FAILED: "failed", Kind.CANCELED: "canceled", Kind.UNASKED: "canceled"}
+TYPES = {
+    Kind.FAILED: "failed",
+    Kind.RETRIED: "failed",
+    Kind.CANCELED: "canceled",
+    Kind.UNASKED: "canceled",
+}
 DEADLINE = UnixNanos(1 + round(POISON_SECONDS * 1e9))
 
 
@@ -94,14 +105,20 @@ def letter(offset: int, of: KafkaRecord, reason: bytes = b"undecodable") -> Kafk
     return KafkaRecord(of.key, of.value, (*of.headers, *added))
 
 
+def mark(event: Event, offset: int) -> str:
+    return f"completion-relay/{event_id(SEED, event)}@t/0/{offset}"
+
+
 def ended(event: Event, offset: int, outcome: str) -> Ended:
-    return Ended(f"completion-relay/{event_id(SEED, event)}@t/0/{offset}", outcome)
+    return Ended(mark(event, offset), outcome)
 
 
 APPLIED, DUPLICATE = Disposition.APPLIED, Disposition.DUPLICATE
 UNDECODABLE = {"reason": DeadLetterReason.UNDECODABLE}
 FORBIDDEN = {"reason": DeadLetterReason.FORBIDDEN}
 GIVEN_UP = {"occurred_at": UnixNanos(1), "decided_at": DEADLINE, "tries": 3}
+AFTERWARDS = {"received_at": DEADLINE, "decided_at": DEADLINE}
+"""When the poison token holds up nobody any more."""
 AUDIT = [
     audit(0, COMPLETED, APPLIED),
     audit(1, None, Disposition.DEAD_LETTERED, **UNDECODABLE),
@@ -113,6 +130,9 @@ AUDIT = [
     audit(7, CANCELED, APPLIED),
     audit(8, ELSEWHERE, Disposition.DEAD_LETTERED, **FORBIDDEN),
     audit(9, POISON, Disposition.EXPIRED, **GIVEN_UP),
+    audit(10, RETRIED, APPLIED, **AFTERWARDS),
+    audit(11, RETRIED, DUPLICATE, **AFTERWARDS),
+    audit(12, SECOND, APPLIED, **AFTERWARDS),
 ]
 LETTERS = [letter(1, GARBAGE), letter(8, record(ELSEWHERE), b"forbidden")]
 WELL = Found(
@@ -125,15 +145,20 @@ WELL = Found(
     dead_letters=LETTERS,
     results={
         event.address: returned(SEED, event.address, event.kind)
-        for event in (COMPLETED, FAILED, UNASKED, CANCELED)
+        for event in (COMPLETED, FAILED, UNASKED, CANCELED, SECOND)
     },
     ends={
         ONE: [ended(COMPLETED, 0, "completed")],
         TWO: [ended(FAILED, 2, "failed")],
         THREE: [ended(UNASKED, 5, "failed")],
         FOUR: [ended(CANCELED, 7, "canceled")],
+        FIVE: [ended(SECOND, 12, "completed")],
     },
-    commits=[Commit("t", 0, 2), Commit("t", 1, 0), Commit("t", 0, 2), Commit("t", 0, 10)],
+    started={
+        **dict.fromkeys((ONE, TWO, THREE, FOUR), Started(1)),
+        FIVE: Started(2, mark(RETRIED, 10)),
+    },
+    commits=[Commit("t", 0, 2), Commit("t", 1, 0), Commit("t", 0, 2), Commit("t", 0, 13)],
     uncommitted={"t/0": 0},
 )
 
@@ -160,6 +185,10 @@ def ending(event: Event, *ends: Ended) -> Found:
     return but(ends={**WELL.ends, event.address: ends})
 
 
+def starting(event: Event, attempt: int, after: str = "") -> Found:
+    return but(started={**WELL.started, event.address: Started(attempt, after)})
+
+
 def crowded(
     *, past: int = 0, behind: int = SEVERAL_BEHIND, elsewhere: int = MANY_ELSEWHERE
 ) -> Found:
@@ -167,7 +196,7 @@ def crowded(
     again = record(COMPLETED)
     late = {"received_at": UnixNanos(2), "decided_at": DEADLINE}
     before = {**late, "decided_at": UnixNanos(DEADLINE - round(WINDOW_SECONDS * 1e9 / 2))}
-    own = {(0, 10 + number): before if number < past else late for number in range(behind)}
+    own = {(0, len(ITEMS) + number): before if number < past else late for number in range(behind)}
     others = {(1, number): before for number in range(elsewhere)}
     return but(
         main={**WELL.main, **dict.fromkeys((*own, *others), again)},
@@ -205,6 +234,8 @@ OTHER_OUTCOME = {"activities with an outcome that is not theirs": 1}
 WRONG_EVENT = {"activities ended by a wrong event": 1}
 CONTRADICTED = {"activities applied by another position than history says": 1}
 CHANGED = {"dead letters that are not the original bytes": 1}
+OTHER_ATTEMPTS = {"activities with more or fewer attempts than theirs": 1}
+OTHER_RETRY = {"retries by another position than the audit trail says": 1}
 POISON_EARLY = {"poison tokens given up untried, or before their deadline": 1}
 
 CASES: dict[str, tuple[Callable[[], Found], dict[str, int]]] = {
@@ -299,7 +330,7 @@ CASES: dict[str, tuple[Callable[[], Found], dict[str, int]]] = {
         {"second audit records of a position": 1},
     ),
     "an audit record of a position that is not there": (
-        lambda: but(audit=[*AUDIT, audit(10, None, DUPLICATE)]),
+        lambda: but(audit=[*AUDIT, audit(len(ITEMS), None, DUPLICATE)]),
         {"audit records of no position": 1},
     ),
     "an event that is called unknown": (
@@ -371,6 +402,30 @@ CASES: dict[str, tuple[Callable[[], Found], dict[str, int]]] = {
     "a duplicate that is called applied too": (
         lambda: judged(3, COMPLETED, APPLIED),
         CONTRADICTED,
+    ),
+    "a failure that burned two attempts": (
+        lambda: starting(RETRIED, 3, mark(RETRIED, 10)),
+        OTHER_ATTEMPTS,
+    ),
+    "a failure whose duplicate burned an attempt, too": (
+        lambda: dataclasses.replace(
+            judged(11, RETRIED, APPLIED), started=starting(RETRIED, 3, mark(RETRIED, 11)).started
+        ),
+        OTHER_ATTEMPTS | OTHER_RETRY,
+    ),
+    "a failure that was not retried": (lambda: starting(RETRIED, 1), OTHER_ATTEMPTS | OTHER_RETRY),
+    "a failure that is retried and was not to be": (
+        lambda: starting(FAILED, 2, mark(FAILED, 2)),
+        OTHER_ATTEMPTS | OTHER_RETRY,
+    ),
+    "an attempt that came after a timeout": (lambda: starting(RETRIED, 2), OTHER_RETRY),
+    "a retry by another record of the failure": (
+        lambda: starting(RETRIED, 2, mark(RETRIED, 11)),
+        OTHER_RETRY,
+    ),
+    "a failure to be retried that is called a conflict": (
+        lambda: judged(11, RETRIED, Disposition.CONFLICT),
+        NOT_THEIRS,
     ),
     "an event that was dead-lettered": (
         lambda: but(dead_letters=[*LETTERS, letter(2, record(FAILED))]),

@@ -11,10 +11,11 @@ from tests.chaos.test_judge import AUDIT, ITEMS, SEED, WELL
 
 def test_every_kind_is_told_with_what_became_of_its_records() -> None:
     assert events_by_kind(SEED, ITEMS, WELL) == {
-        Kind.COMPLETED: {"applied": 1, "duplicate": 1},
+        Kind.COMPLETED: {"applied": 2, "duplicate": 1},
         Kind.FAILED: {"applied": 1},
         Kind.CANCELED: {"applied": 1},
         Kind.UNASKED: {"applied": 1},
+        Kind.RETRIED: {"applied": 1, "duplicate": 1},
         Kind.HEARTBEAT: {"applied": 1, "coalesced": 1},
         Kind.POISON: {"expired": 1},
         Kind.ELSEWHERE: {"dead_lettered": 1},
@@ -29,10 +30,10 @@ def test_a_second_audit_record_counts_nothing() -> None:
 
 def test_the_load_is_what_is_on_the_topic() -> None:
     assert load_figures(ITEMS, WELL.main.values()) == {
-        "activities": 5,
-        "records on the main topic": 10,
-        "of them duplicates": 1,
-        "of them by ids": 1,
+        "activities": 6,
+        "records on the main topic": 13,
+        "of them duplicates": 2,
+        "of them by ids": 3,
         "of them with an odd header name": 1,
     }
 

@@ -34,7 +34,7 @@ from tests.chaos.test_chaos import SHORT
 from completion_relay.task_token import read_token
 from completion_schemas.cloudevents import decode_record, encode_record
 from completion_schemas.errors import DecodeError
-from completion_schemas.events import ActivityReference, CompletionEvent
+from completion_schemas.events import ActivityReference, CompletionEvent, Failed
 from completion_schemas.times import UnixNanos
 from completion_schemas.tokens import token_fingerprint
 
@@ -152,6 +152,30 @@ def test_heartbeats_come_before_the_end_and_few_behind_it(seed: int) -> None:
 
 
 @given(seeds)
+def test_what_is_retried_fails_before_its_end_which_is_for_the_second_attempt(seed: int) -> None:
+    items = events(script(seed, addresses(300)))
+    failed: set[Address] = set()
+    for event in items:
+        if event.kind is Kind.RETRIED:
+            assert event.attempt == 1
+            failed.add(event.address)
+        elif event.kind in ENDS:
+            assert event.attempt == (2 if event.address in failed else 1)
+        else:
+            assert event.kind is not Kind.HEARTBEAT or event.address not in failed
+    assert len(failed) == 15
+    assert all(ending(items)[address] is not Kind.CANCELED for address in failed)
+
+
+@given(seeds)
+def test_a_failure_and_its_duplicates_name_the_activity_in_one_way(seed: int) -> None:
+    found = [one for one in events(script(seed, addresses(300))) if one.kind is Kind.RETRIED]
+    assert len(set(found)) == 15
+    assert {one.by_ids for one in found} == {True, False}
+    assert max(Counter(found).values()) > 1
+
+
+@given(seeds)
 def test_a_heartbeat_names_its_activity_as_the_first_end_does(seed: int) -> None:
     found = events(script(seed, addresses(300)))
     ways: dict[Address, bool] = {}
@@ -204,6 +228,19 @@ def test_no_two_activities_and_no_two_ends_look_alike() -> None:
 def test_an_event_by_ids_has_no_token() -> None:
     sent = emitted(Event(Kind.HEARTBEAT, ONE, by_ids=True)).activity
     assert (sent.has_token, sent.token_fingerprint, sent.has_ids) == (False, "", True)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_failure_to_be_retried_may_be_and_some_are_over_what_temporal_keeps(number: int) -> None:
+    outcome = emitted(Event(Kind.RETRIED, ONE, number)).outcome
+    assert isinstance(outcome, Failed)
+    assert not outcome.failure.application_failure_info.non_retryable
+    assert (outcome.failure.ByteSize() > 4_096) is (number == 0)
+
+
+def test_a_failure_by_ids_that_is_retried_does_not_say_which_attempt_it_is_for() -> None:
+    assert emitted(Event(Kind.RETRIED, ONE, by_ids=True)).activity.attempt == 0
+    assert emitted(Event(Kind.FAILED, ONE, by_ids=True)).activity.attempt == 1
 
 
 def test_what_nobody_serves_names_another_namespace() -> None:

@@ -52,10 +52,18 @@ class Progress:
 class TopicReader:
     """Topics, opened for reading."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, partitions: tuple[TopicPartition, ...]) -> None:
+    def __init__(
+        self,
+        consumer: AIOKafkaConsumer,
+        partitions: tuple[TopicPartition, ...],
+        *,
+        cluster: str = "",
+    ) -> None:
         """Take a started consumer; `open` makes one."""
         self._consumer = consumer
         self.partitions = partitions
+        self.cluster = cluster
+        """The id that Kafka gives itself; empty where it gives none."""
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -82,6 +90,7 @@ class TopicReader:
             KafkaError: Kafka cannot be reached, or refuses.
         """
         async with TopicAdmin.connected(options) as admin:
+            cluster, _ = await admin.cluster()
             partitions = tuple(
                 [
                     TopicPartition(topic, number)
@@ -105,7 +114,7 @@ class TopicReader:
             pause_after_empty_fetches(consumer, empty_fetch_pause_ms / 1_000)
         try:
             await consumer.start()
-            yield cls(consumer, partitions)
+            yield cls(consumer, partitions, cluster=cluster)
         finally:
             await end_member(consumer)
 

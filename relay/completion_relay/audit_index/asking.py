@@ -28,8 +28,7 @@ def condition(wanted: AuditFilter) -> Condition:
     if wanted.until is not None:
         add("decided_at < ?", wanted.until)
     for name in _TEXTS:
-        # A text of the command line may hold what is no Unicode; no record does.
-        if text := getattr(wanted, name).encode("utf-8", "replace").decode():
+        if text := _unicode(getattr(wanted, name)):
             if name in KEYS:
                 add(f"{KEYS[name]} = ?", key_of(text))
             add(f"{quoted(name)} = ?", text)
@@ -59,6 +58,17 @@ def newest(wanted: AuditFilter, limit: int) -> tuple[str, Sequence[Any]]:
     return sql, values
 
 
+def of_events(event_ids: Sequence[str]) -> tuple[str, Sequence[Any]]:
+    """Return the query for all records of some events, in the order of the topic."""
+    texts = [_unicode(text) for text in event_ids]
+    some = ", ".join("?" * len(texts))
+    sql = (
+        f"select {_NAMES} from {TABLE} where {KEYS['event_id']} in ({some}) "  # noqa: S608 - as above
+        f"and {quoted('event_id')} in ({some}) order by {PARTITION}, {OFFSET}"
+    )
+    return sql, [*(key_of(text) for text in texts), *texts]
+
+
 def count(wanted: AuditFilter, most: int) -> tuple[str, Sequence[Any]]:
     """Return the query for how many records are asked for, counted up to a number.
 
@@ -84,3 +94,8 @@ def between(
         f"and {OFFSET} < ? and {where} order by {OFFSET}"
     )
     return sql, (partition, begin, end, *values)
+
+
+def _unicode(text: str) -> str:
+    # A text of the command line may hold what is no Unicode; no record does.
+    return text.encode("utf-8", "replace").decode()

@@ -24,6 +24,8 @@ from completion_relay.audit_index.store import (
     Chunk,
     Condition,
     Progress,
+    Query,
+    Source,
 )
 
 if TYPE_CHECKING:
@@ -81,15 +83,22 @@ class DuckFile:
         """The file's name."""
         return str(self._path)
 
-    def prepare(self, topic: str, *, rebuild: bool = False) -> None:
+    def prepare(self, topic: str, *, cluster: str = "", rebuild: bool = False) -> None:
         """See `Store.prepare`."""
         with self._opened() as db, _transaction(db):
-            tables.prepare(_execute(db), self.name, topic, rebuild=rebuild)
+            tables.prepare(_execute(db), self.name, Source(topic, cluster), rebuild=rebuild)
 
-    def progress(self, *, of: str = "") -> dict[int, Progress]:
+    def progress(self) -> dict[int, Progress]:
         """See `Store.progress`."""
         with self._reading() as db:
-            return tables.progress_of(_execute(db), self.name, of)
+            return tables.progress(_execute(db))
+
+    def look(
+        self, queries: Sequence[Query]
+    ) -> tuple[Source, dict[int, Progress], list[tuple[Any, ...]]]:
+        """See `Store.look`."""
+        with self._reading() as db, _transaction(db):
+            return tables.look(_execute(db), self.name, queries)
 
     def write(self, chunks: Sequence[Chunk]) -> None:
         """See `Store.write`."""
@@ -120,7 +129,7 @@ class DuckFile:
         if not self._path.exists():
             raise tables.no_index(self.name)
         with self._opened(read_only=True) as db:
-            tables.topic_of(_execute(db), self.name)
+            tables.source_of(_execute(db), self.name)
             yield db
 
     @contextlib.contextmanager

@@ -31,7 +31,7 @@ async def follow(
         opened: Opens the topic.
         store: The database, prepared and as far as the topic was.
         stop: Ends it; what is read by then is written.
-        say: Told that something is away, and that it is back.
+        say: Told that something is away, that it is back, and once of records that cannot be read.
         added: Told how many records were added, each time.
 
     Raises:
@@ -39,7 +39,7 @@ async def follow(
         AuditIndexError: the database refuses.
         TopicError: the topic is not there any more.
     """
-    trouble = ""
+    trouble, is_told = "", False
     while not stop.is_set():
         try:
             async with opened() as trail:
@@ -47,6 +47,12 @@ async def follow(
                     indexer = Indexer(trail, store)
                     await indexer.catch_up(stop)
                     added(indexer.added.records)
+                    if indexer.added.unreadable and not is_told:
+                        is_told = True
+                        say(
+                            "Records come that cannot be read as audit records. If a newer relay writes "
+                            "them, upgrade and make the index anew with --rebuild."
+                        )
                     if trouble:
                         say("Going on.")
                         trouble = ""

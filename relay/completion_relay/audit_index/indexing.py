@@ -14,11 +14,11 @@ from typing import Final
 
 from aiokafka import TopicPartition
 
+from completion_relay.audit_index.belonging import check_topic
 from completion_relay.audit_index.checksum import digest
 from completion_relay.audit_index.columns import row_of
 from completion_relay.audit_index.store import (
     Chunk,
-    OtherTopicError,
     OvertakenError,
     Progress,
     Store,
@@ -63,6 +63,7 @@ class Indexer:
         self._trail = trail
         self._store = store
         self._told = told
+        self._is_checked = False
         self.added = Added()
 
     async def catch_up(self, stop: asyncio.Event | None = None) -> None:
@@ -72,7 +73,7 @@ class Indexer:
             stop: Ends it early, with what was read until then written.
 
         Raises:
-            OtherTopicError: the topic ends before the place where the index is.
+            OtherTopicError: the topic was made anew since, or cut.
             AuditIndexError: the database cannot be used.
             KafkaError: Kafka cannot be reached any more, or refuses.
         """
@@ -86,8 +87,11 @@ class Indexer:
 
     async def _round(self, stop: asyncio.Event | None) -> None:
         progress = await asyncio.to_thread(self._store.progress)
+        if not self._is_checked:
+            await check_topic(self._store.name, progress, self._trail)
+            self._is_checked = True
         end = dict(await self._trail.end())
-        chunks = self._chunks(progress, await self._trail.beginning(), end)
+        chunks = self._chunks(progress, await self._trail.beginning())
         begin = {at: chunk.next for at, chunk in chunks.items()}
         read = Read(sum(max(0, end[at] - begin[at]) for at in begin))
         self.added.read = read
@@ -112,18 +116,12 @@ class Indexer:
             self._count(await writer.finish())
 
     def _chunks(
-        self, progress: dict[int, Progress], beginning: Offsets, end: Offsets
+        self, progress: dict[int, Progress], beginning: Offsets
     ) -> dict[TopicPartition, Chunk]:
         chunks = {}
         for at in self._trail.partitions:
             before = progress.get(at.partition)
             expected = before.next if before else beginning[at]
-            if expected > end[at]:
-                raise OtherTopicError(
-                    f"database {self._store.name}: its index is at offset {expected} of "
-                    f"{at.topic}/{at.partition}, which ends at {end[at]}: the topic was made anew or cut: "
-                    "make the index anew with --rebuild"
-                )
             begin = max(expected, beginning[at])
             self.added.gone += begin - expected
             chunks[at] = Chunk(partition=at.partition, expected=expected, begin=begin, next=begin)

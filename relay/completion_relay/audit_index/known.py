@@ -1,21 +1,26 @@
 """Room `audit_index`: what the index knows of some events, for who reads the rest on the topic. Touches the database.
 
 The index is as far as its indexer. So what it has is taken, and of what it has not nothing
-follows: from where it ends the topic says.
+follows: from where it ends the topic says. So does it of a partition of which the index could
+not read a record: an indexer of an older version takes what a newer relay writes for one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from completion_relay.audit_filter import AuditFilter
 from completion_relay.audit_index import asking
 from completion_relay.audit_index.columns import fields_of
-from completion_relay.audit_index.store import OtherTopicError, Progress, Store
-from completion_relay.topic_reader import Offsets
+from completion_relay.audit_index.store import AuditIndexError, Progress, Source, Store
+from completion_relay.audit_index.tables import check_source
 from completion_schemas.audit import AuditRecord, audit_from_fields
+from completion_schemas.errors import DecodeError
+
+_AT_ONCE: Final = 10_000
+"""Ids of one query: PostgreSQL takes 65,535 values, two an id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,8 @@ class Known:
 
     name: str
     """The database's, where a person reads it."""
+    source: Source
+    """Of what the index is."""
     records: tuple[AuditRecord, ...]
     """Of all that is before `after`."""
     progress: Mapping[int, Progress]
@@ -31,47 +38,42 @@ class Known:
     @property
     def after(self) -> dict[int, int]:
         """From which offset on each partition of the topic has what is not known."""
-        return {number: of.next for number, of in self.progress.items()}
-
-    def check(self, beginning: Offsets, end: Offsets) -> None:
-        """Raise unless it can be of the topic that begins and ends here.
-
-        Raises:
-            OtherTopicError: it is of one that was made anew since.
-        """
-        for at, begins in beginning.items():
-            of = self.progress.get(at.partition)
-            if of is not None and (of.begin > begins or of.next > end[at]):
-                raise OtherTopicError(
-                    f"database {self.name}: its index is at offset {of.next} of {at.topic}/{at.partition}, "
-                    f"which ends at {end[at]}: the topic was made anew or cut: make the index anew with "
-                    "--rebuild"
-                )
+        return {number: of.next for number, of in self.progress.items() if not of.unreadable}
 
 
-NOTHING: Final = Known("", (), {})
+NOTHING: Final = Known("", Source("", ""), (), {})
 """What no index has."""
 
 
-def known(store: Store, topic: str, wanted: Iterable[AuditFilter]) -> Known:
+def known(
+    store: Store, topic: str, wanted: AuditFilter | None = None, *, event_ids: Sequence[str] = ()
+) -> Known:
     """Return what the index has of what is asked for.
 
     Args:
         store: The index.
         topic: The audit topic.
-        wanted: What is asked for: one of them is enough.
+        wanted: What is asked for; None: the events by their ids alone.
+        event_ids: All of these events.
 
     Raises:
         OtherTopicError: the index is of another topic.
-        AuditIndexError: the database cannot be asked.
-        DecodeError: a row of it is no audit record.
+        AuditIndexError: the database cannot be asked, or a row of it is no audit record.
     """
-    # Before the rows: what is written in between is read on the topic.
-    progress = store.progress(of=topic)
-    records = []
-    for one in wanted:
-        for row in store.select(*asking.newest(one, 0)):
-            partition, offset, *_ = row
-            if partition in progress and offset < progress[partition].next:
-                records.append(audit_from_fields(fields_of(row)))
-    return Known(store.name, tuple(records), progress)
+    queries = [] if wanted is None else [asking.newest(wanted, 0)]
+    queries += [
+        asking.of_events(event_ids[first : first + _AT_ONCE])
+        for first in range(0, len(event_ids), _AT_ONCE)
+    ]
+    source, progress, rows = store.look(queries)
+    check_source(store.name, source, Source(topic, ""))
+    try:
+        records = tuple(
+            audit_from_fields(fields_of(row)) for row in rows if not progress[row[0]].unreadable
+        )
+    except (DecodeError, KeyError, TypeError, ValueError) as error:
+        raise AuditIndexError(
+            f"database {store.name}: a row of its index is no audit record ({error}): make it anew with "
+            "`completion-relay audit index --rebuild`"
+        ) from error
+    return Known(store.name, source, records, progress)

@@ -10,13 +10,14 @@ from completion_relay.audit_index.postgres import Postgres
 from completion_relay.audit_index.store import Store
 
 
-def store_at(database: str) -> Store:
+def store_at(database: str, *, patience: float = 60.0) -> Store:
     """Return the database; nothing is connected or made yet.
 
     Args:
         database: The setting `audit.database`: a file, or `postgresql://…`.
+        patience: For how long to wait for a file that somebody else has open, seconds.
 
     Raises:
         AuditIndexError: the library that it needs is not installed.
     """
-    return Postgres(database) if is_url(database) else DuckFile(Path(database))
+    return Postgres(database) if is_url(database) else DuckFile(Path(database), patience=patience)

@@ -24,6 +24,8 @@ from completion_relay.audit_index.store import (
     Chunk,
     Condition,
     Progress,
+    Query,
+    Source,
 )
 
 if TYPE_CHECKING:
@@ -72,22 +74,34 @@ class Postgres:
         """The URL without its password."""
         return shown(self._url)
 
-    def prepare(self, topic: str, *, rebuild: bool = False) -> None:
+    def prepare(self, topic: str, *, cluster: str = "", rebuild: bool = False) -> None:
         """See `Store.prepare`."""
         with self._locked() as db:
-            if tables.prepare(_execute(db), self.name, topic, rebuild=rebuild):
+            source = Source(topic, cluster)
+            if tables.prepare(_execute(db), self.name, source, rebuild=rebuild):
                 for index in _INDEXES:
                     db.execute(index)
 
-    def progress(self, *, of: str = "") -> dict[int, Progress]:
+    def progress(self) -> dict[int, Progress]:
         """See `Store.progress`."""
         with self._connected() as db:
-            return tables.progress_of(_execute(db), self.name, of)
+            tables.source_of(_execute(db), self.name)
+            return tables.progress(_execute(db))
+
+    def look(
+        self, queries: Sequence[Query]
+    ) -> tuple[Source, dict[int, Progress], list[tuple[Any, ...]]]:
+        """See `Store.look`."""
+        with self._connected() as db:
+            # Else each statement sees a moment of its own.
+            db.execute("set transaction isolation level repeatable read")
+            source, progress, rows = tables.look(_execute(db), self.name, queries)
+            return source, progress, [_with_nul(row) for row in rows]
 
     def write(self, chunks: Sequence[Chunk]) -> None:
         """See `Store.write`."""
         with self._locked() as db:
-            tables.topic_of(_execute(db), self.name)
+            tables.source_of(_execute(db), self.name)
             tables.move_on(_execute(db), self.name, chunks)
             with (
                 db.cursor() as cursor,
@@ -100,7 +114,7 @@ class Postgres:
     def select(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """See `Store.select`."""
         with self._connected() as db:
-            tables.topic_of(_execute(db), self.name)
+            tables.source_of(_execute(db), self.name)
             return [_with_nul(row) for row in _execute(db)(sql, values)]
 
     def rows(
@@ -109,7 +123,7 @@ class Postgres:
         """See `Store.rows`."""
         sql, values = asking.between(partition, begin, end, only)
         with self._connected() as db, db.cursor("completion_audit_rows") as cursor:
-            tables.topic_of(_execute(db), self.name)
+            tables.source_of(_execute(db), self.name)
             cursor.itersize = _ROWS_AT_ONCE
             cursor.execute(_own(sql), [_to_own(value) for value in values])
             for row in cursor:

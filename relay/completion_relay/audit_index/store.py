@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from completion_relay.audit_index.columns import Row
 from completion_schemas.errors import CompletionError
@@ -30,6 +30,14 @@ class OvertakenError(AuditIndexError):
     """Another indexer has written since this one read how far the index is."""
 
 
+class Source(NamedTuple):
+    """Of which topic an index is."""
+
+    topic: str
+    cluster: str
+    """The id that Kafka gives itself; empty where it gave none. Topics of other clusters have the same names."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """How far a partition of the topic is in the index."""
@@ -44,6 +52,10 @@ class Progress:
     """How many records there were that are no audit records, and have no row."""
     checksum: int = 0
     """Of its rows, modulo `checksum.MODULUS`."""
+    last: int | None = None
+    """The offset of its last row; None: it has none. By that row one tells whether the topic is still the same."""
+    last_digest: str = ""
+    """Of that row."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,6 +75,8 @@ class Chunk:
     """Of the rows."""
 
 
+Query = tuple[str, Sequence[object]]
+"""SQL, with `?` for values, and the values."""
 Condition = tuple[str, Sequence[object]]
 """What comes after `where`, with `?` for values, and the values."""
 EVERY: Final[Condition] = ("true", ())
@@ -75,11 +89,12 @@ class Store(Protocol):
     def name(self) -> str:
         """What it is called where a person reads it: without a password."""
 
-    def prepare(self, topic: str, *, rebuild: bool = False) -> None:
+    def prepare(self, topic: str, *, cluster: str = "", rebuild: bool = False) -> None:
         """Make the tables, or bring those of an earlier version up to this one.
 
         Args:
             topic: The audit topic's name.
+            cluster: The id of the Kafka that has it; empty: not known, and any.
             rebuild: Throw away what is there.
 
         Raises:
@@ -87,16 +102,22 @@ class Store(Protocol):
             AuditIndexError: the database cannot be used.
         """
 
-    def progress(self, *, of: str = "") -> dict[int, Progress]:
+    def progress(self) -> dict[int, Progress]:
         """Return how far each partition is; one of which nothing was looked at is not there.
 
-        Args:
-            of: The topic that the index must be of; empty: whichever it is.
-
         Raises:
-            OtherTopicError: it is another one's.
             NoIndexError: there is no index yet.
             AuditIndexError: the database cannot be used.
+        """
+
+    def look(
+        self, queries: Sequence[Query]
+    ) -> tuple[Source, dict[int, Progress], list[tuple[Any, ...]]]:
+        """Return of what the index is, how far it is, and what all the queries find, at one moment.
+
+        Raises:
+            NoIndexError: there is no index yet.
+            AuditIndexError: the database cannot be used, or its index is of an older version.
         """
 
     def write(self, chunks: Sequence[Chunk]) -> None:

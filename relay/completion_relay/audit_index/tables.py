@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from completion_relay.audit_index.checksum import MODULUS, as_text
+from completion_relay.audit_index.checksum import MODULUS, as_text, digest
 from completion_relay.audit_index.columns import COLUMNS, REQUIRED, definitions, quoted
 from completion_relay.audit_index.store import (
     AuditIndexError,
@@ -20,6 +20,8 @@ from completion_relay.audit_index.store import (
     OtherTopicError,
     OvertakenError,
     Progress,
+    Query,
+    Source,
 )
 
 Execute = Callable[[str, Sequence[object]], list[tuple[Any, ...]]]
@@ -30,12 +32,13 @@ TABLE: Final = "completion_audit"
 PROGRESS: Final = "completion_audit_progress"
 """How far each partition of the topic is in it."""
 ABOUT: Final = "completion_audit_index"
-"""One row: the layout's version, and the topic."""
-_LAYOUT: Final = 2
-"""Of the tables. A column that an audit record gains is added without a new one. 1 had no `KEYS`."""
+"""One row: the layout's version, the topic, and the Kafka that has it."""
+_LAYOUT: Final = 3
+"""Of the tables. A column that an audit record gains is added without a new one. 1 had no `KEYS`, 2 no cluster
+and no last row."""
 
 
-def prepare(execute: Execute, name: str, topic: str, *, rebuild: bool) -> bool:
+def prepare(execute: Execute, name: str, source: Source, *, rebuild: bool) -> bool:
     """Make the tables, or bring those of an earlier version up to this one.
 
     Returns:
@@ -49,30 +52,47 @@ def prepare(execute: Execute, name: str, topic: str, *, rebuild: bool) -> bool:
         for table in (ABOUT, PROGRESS, TABLE):
             execute(f"drop table if exists {table}", ())
     elif found := _about(execute):
-        _check(name, found, topic)
+        _check(name, found, source)
         _add_columns(execute)
         return False
     execute(f"create table {TABLE} ({', '.join(definitions())})", ())
     execute(
         f"create table {PROGRESS} (audit_partition integer primary key, begin_offset bigint, "
-        "next_offset bigint, records bigint, unreadable bigint, checksum text)",
+        "next_offset bigint, records bigint, unreadable bigint, checksum text, last_offset bigint, "
+        "last_digest text)",
         (),
     )
-    execute(f"create table {ABOUT} (layout integer, topic text)", ())
-    execute(f"insert into {ABOUT} values (?, ?)", (_LAYOUT, topic))
+    execute(f"create table {ABOUT} (layout integer, topic text, cluster text)", ())
+    execute(f"insert into {ABOUT} values (?, ?, ?)", (_LAYOUT, *source))
     return True
 
 
-def topic_of(execute: Execute, name: str) -> str:
+def source_of(execute: Execute, name: str) -> Source:
     """Return of which topic the index is.
 
     Raises:
         NoIndexError: there is none.
+        AuditIndexError: it is of another layout, or lacks a column that this version has.
     """
     found = _about(execute)
     if found is None:
         raise no_index(name)
-    return found[1]
+    layout, source = found
+    _check_layout(name, layout)
+    if missing := {column.name for column in COLUMNS} - _columns(execute, TABLE):
+        raise AuditIndexError(
+            f"database {name}: its index is of an earlier version, without {', '.join(sorted(missing))}: "
+            "run `completion-relay audit index` once, which adds it"
+        )
+    return source
+
+
+def look(
+    execute: Execute, name: str, queries: Sequence[Query]
+) -> tuple[Source, dict[int, Progress], list[tuple[Any, ...]]]:
+    """See `Store.look`; in one transaction, which sees one moment."""
+    source = source_of(execute, name)
+    return source, progress(execute), [row for query in queries for row in execute(*query)]
 
 
 def no_index(name: str) -> NoIndexError:
@@ -86,29 +106,22 @@ def no_index(name: str) -> NoIndexError:
 def progress(execute: Execute) -> dict[int, Progress]:
     """Return how far each partition is."""
     found = execute(
-        "select audit_partition, begin_offset, next_offset, records, unreadable, checksum "
-        f"from {PROGRESS}",
+        "select audit_partition, begin_offset, next_offset, records, unreadable, checksum, last_offset, "
+        f"last_digest from {PROGRESS}",
         (),
     )
     return {
         partition: Progress(
-            begin=begin, next=at, records=records, unreadable=bad, checksum=int(checksum, 16)
+            begin=begin,
+            next=at,
+            records=records,
+            unreadable=bad,
+            checksum=int(checksum, 16),
+            last=last,
+            last_digest=last_digest,
         )
-        for partition, begin, at, records, bad, checksum in found
+        for partition, begin, at, records, bad, checksum, last, last_digest in found
     }
-
-
-def progress_of(execute: Execute, name: str, topic: str) -> dict[int, Progress]:
-    """Return how far each partition is, of an index that is of this topic; empty: of whichever it is.
-
-    Raises:
-        NoIndexError: there is none.
-        OtherTopicError: it is another topic's.
-    """
-    found = topic_of(execute, name)
-    if topic and found != topic:
-        raise _other_topic(name, found, topic)
-    return progress(execute)
 
 
 def move_on(execute: Execute, name: str, chunks: Sequence[Chunk]) -> None:
@@ -123,7 +136,7 @@ def move_on(execute: Execute, name: str, chunks: Sequence[Chunk]) -> None:
         if at is None:
             at = Progress(begin=chunk.begin, next=chunk.begin)
             execute(
-                f"insert into {PROGRESS} values (?, ?, ?, 0, 0, '0')",
+                f"insert into {PROGRESS} values (?, ?, ?, 0, 0, '0', null, '')",
                 (chunk.partition, at.begin, at.next),
             )
         elif at.next != chunk.expected:
@@ -131,28 +144,40 @@ def move_on(execute: Execute, name: str, chunks: Sequence[Chunk]) -> None:
                 f"database {name}: partition {chunk.partition} is at offset {at.next}, not at "
                 f"{chunk.expected}: another indexer writes to it: run it again"
             )
+        last, last_digest = at.last, at.last_digest
+        if chunk.rows:
+            last, last_digest = chunk.rows[-1][1], as_text(digest(chunk.rows[-1]))
         execute(
-            f"update {PROGRESS} set next_offset = ?, records = ?, unreadable = ?, checksum = ? "
-            "where audit_partition = ?",
+            f"update {PROGRESS} set next_offset = ?, records = ?, unreadable = ?, checksum = ?, "
+            "last_offset = ?, last_digest = ? where audit_partition = ?",
             (
                 chunk.next,
                 at.records + len(chunk.rows),
                 at.unreadable + chunk.unreadable,
                 as_text((at.checksum + chunk.checksum) % MODULUS),
+                last,
+                last_digest,
                 chunk.partition,
             ),
         )
 
 
-def _about(execute: Execute) -> tuple[int, str] | None:
-    if not _columns(execute, ABOUT):
+def _about(execute: Execute) -> tuple[int, Source] | None:
+    there = _columns(execute, ABOUT)
+    if not there:
         return None
-    found = execute(f"select layout, topic from {ABOUT}", ())
-    return (found[0][0], found[0][1]) if found else None
+    cluster = "cluster" if "cluster" in there else "''"
+    found = execute(f"select layout, topic, {cluster} from {ABOUT}", ())
+    return (found[0][0], Source(*found[0][1:])) if found else None
 
 
-def _check(name: str, about: tuple[int, str], wanted: str) -> None:
-    layout, topic = about
+def _check(name: str, about: tuple[int, Source], wanted: Source) -> None:
+    layout, source = about
+    _check_layout(name, layout)
+    check_source(name, source, wanted)
+
+
+def _check_layout(name: str, layout: int) -> None:
     if layout > _LAYOUT:
         raise AuditIndexError(
             f"database {name}: its index is of layout {layout}, this version knows {_LAYOUT}: upgrade "
@@ -163,15 +188,24 @@ def _check(name: str, about: tuple[int, str], wanted: str) -> None:
             f"database {name}: its index is of layout {layout}, which was never released: make it anew "
             "with --rebuild"
         )
-    if topic != wanted:
-        raise _other_topic(name, topic, wanted)
 
 
-def _other_topic(name: str, found: str, wanted: str) -> OtherTopicError:
-    return OtherTopicError(
-        f"database {name}: its index is of the topic {found}, not of {wanted}: give another "
-        "--database, or make the index anew with --rebuild"
-    )
+def check_source(name: str, found: Source, wanted: Source) -> None:
+    """Raise unless an index is of the topic that is wanted.
+
+    Raises:
+        OtherTopicError: it is another topic's, or another Kafka's of the same name.
+    """
+    if found.topic != wanted.topic:
+        raise OtherTopicError(
+            f"database {name}: its index is of the topic {found.topic}, not of {wanted.topic}: give "
+            "another --database, or make the index anew with --rebuild"
+        )
+    if found.cluster and wanted.cluster and found.cluster != wanted.cluster:
+        raise OtherTopicError(
+            f"database {name}: its index is of {found.topic} on the Kafka cluster {found.cluster}, not on "
+            f"{wanted.cluster}: give another --database, or make the index anew with --rebuild"
+        )
 
 
 def _columns(execute: Execute, table: str) -> set[str]:

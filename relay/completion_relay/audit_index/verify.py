@@ -46,6 +46,8 @@ class Verified:
     """Records of these that the topic still has."""
     checksum: str
     """Of the rows."""
+    not_indexed: int
+    """Offsets of the topic that come after what is indexed: no difference, but not compared."""
     problems: tuple[str, ...]
     """How the two differ; empty where they do not."""
 
@@ -94,10 +96,23 @@ async def verify(
                 records=whole.records,
                 compared=in_topic[at].records,
                 checksum=as_text(whole.checksum),
+                not_indexed=max(0, end[at] - of.next),
                 problems=tuple(problems),
             )
         )
-    return found
+    found += [
+        Verified(
+            partition=at.partition,
+            records=0,
+            compared=0,
+            checksum=as_text(0),
+            not_indexed=end[at] - first[at],
+            problems=(),
+        )
+        for at in trail.partitions
+        if at not in known
+    ]
+    return sorted(found, key=lambda one: one.partition)
 
 
 async def _in_topic(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -92,5 +93,8 @@ async def _check(
     async for finding in operator_findings(settings) if operator else kafka_findings(settings):
         tell(finding)
     async for finding in temporal_findings(settings, completes=not operator):
+        if operator and finding.status is Status.FAILED:
+            # Only what a replay would do now, and what `audit show` adds, is asked of it.
+            finding = replace(finding, status=Status.WARNING)  # noqa: PLW2901
         tell(finding)
     return counted

@@ -79,10 +79,12 @@ def rights(settings: Settings) -> Mapping[str, tuple[Right, ...]]:
     return {
         "status": (group, events, parked),
         "audit": (trail,),
+        "audit show, report": (trail, group, events, parked),
         "skip, park": (group, events, parked, trail, Right(Kind.WRITE, topics.parked)),
         "replay": (events, trail, *sends),
         "replay --dead-letters": (letters, trail, *sends),
         "emit": (write_events,),
+        "emit --wait": (write_events, trail),
     }
 
 

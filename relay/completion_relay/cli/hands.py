@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from completion_relay.cli.audit.decisions import decisions_on
+from completion_relay.cli.audit.decisions import decisions_on, tell_how_far
 from completion_relay.cli.boundary import NO
 from completion_relay.cli.hands_said import show, tell, tell_why_not
 from completion_relay.cli.instruct import instruct
@@ -89,7 +89,7 @@ def skip(
     settings = settings_from(config, kafka=kafka, database=database)
     _act(
         settings,
-        Wanted.parse(event),
+        _wanted(event),
         by=_by(by),
         why=_text("--why", why),
         until=None,
@@ -148,7 +148,7 @@ def park(
         raise TimeError(f"{option}: an event can be parked for 7 days at most: give a time before")
     _act(
         settings,
-        Wanted.parse(event),
+        _wanted(event),
         by=_by(by),
         why=_text("--why", why),
         until=ends,
@@ -167,6 +167,15 @@ def _by(given: str) -> str:
         raise InputError(
             "--by is missing: this user has no name here, so say who you are"
         ) from None
+
+
+def _wanted(event: str) -> Wanted:
+    if not event.strip():
+        # What an unset variable of a shell becomes: a record without an id has that one.
+        raise InputError(
+            "EVENT is empty: give the event's id, or PARTITION/OFFSET, which `status` and `audit list` show"
+        )
+    return Wanted.parse(event)
 
 
 def _can_ask() -> bool:
@@ -198,7 +207,9 @@ async def _found(settings: Settings, wanted: Wanted) -> Found:
         found = await find(settings, options, wanted, progress)
     if not found.undecided:
         asked = decided_by(wanted, found, settings.topics.completions)
-        found.decided = tuple((await decisions_on(settings, asked)).records)
+        decisions = await decisions_on(settings, asked)
+        found.decided = tuple(decisions.records)
+        tell_how_far(decisions.index_until)
     return found
 
 

@@ -18,6 +18,7 @@ from completion_relay.cli.options import (
 )
 from completion_relay.cli.replay_order import Asked, How
 from completion_relay.cli.replay_run import run_replay
+from completion_relay.cli.token_file import InputError
 from completion_schemas.dispositions import DeadLetterReason, Disposition
 from completion_schemas.times import UnixNanos
 
@@ -225,6 +226,8 @@ def replay(
 
         completion-relay replay --from 2026-01-30 --to 2026-01-31 --to-file january.jsonl
     """
+    if not all(one.strip() for one in event_id or ()):
+        raise InputError("--event-id is empty: give an event's id, or leave it out for all events")
     settings = settings_from(config, kafka=kafka, temporal=temporal, database=database)
     asked = Asked(
         since=since,

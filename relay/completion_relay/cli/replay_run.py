@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import typer
 
-from completion_relay.audit_filter import AuditFilter
 from completion_relay.cli.audit.decisions import ask_index, checked
 from completion_relay.cli.boundary import NO
 from completion_relay.cli.output import is_terminal, plural, print_note
@@ -80,9 +79,7 @@ async def _plan(settings: Settings, reading: Reading, how: How) -> Plan:
 
     # By their ids an index has some events' records at once; of all others the trail is read anyway.
     ids = sorted(reading.order.selection.event_ids)
-    of_index = await checked(
-        await ask_index(settings, *(AuditFilter(event_id=one) for one in ids)), reading.trail
-    )
+    of_index = await checked(await ask_index(settings, event_ids=ids), reading.trail)
     with progress(("reading the audit trail", None), is_shown=is_shown) as (step,):
         await reading.prepare(
             step,

@@ -14,7 +14,7 @@ from tests.strategies import audit_records
 
 from completion_relay.audit_filter import AuditFilter
 from completion_relay.audit_index import asking, tables
-from completion_relay.audit_index.checksum import MODULUS, digest
+from completion_relay.audit_index.checksum import MODULUS, as_text, digest
 from completion_relay.audit_index.columns import OFFSET, fields_of, row_of
 from completion_relay.audit_index.known import known
 from completion_relay.audit_index.opening import store_at
@@ -157,9 +157,16 @@ def test_progress_is_where_the_chunks_ended(store: Store) -> None:
             records=3,
             unreadable=3,
             checksum=sum(map(digest, first + second)) % MODULUS,
+            last=7,
+            last_digest=as_text(digest(second[-1])),
         ),
         1: Progress(
-            begin=4, next=5, records=1, checksum=digest(row_of(1, 4, audit_to_json_dict(record())))
+            begin=4,
+            next=5,
+            records=1,
+            checksum=(other := digest(row_of(1, 4, audit_to_json_dict(record())))),
+            last=4,
+            last_digest=as_text(other),
         ),
     }
 
@@ -215,20 +222,60 @@ def test_what_is_known_of_events_is_all_before_the_place_where_the_index_ends(
     store: Store,
 ) -> None:
     store.write([chunk_of(rows_of([record(event_id=name) for name in ("a", "b", "a", "c")]))])
-    wanted = [AuditFilter(event_id=name) for name in ("a", "b", "nobody")]
-    found = known(store, TOPIC, wanted)
-    assert [one.event_id for one in found.records] == ["a", "a", "b"]
+    found = known(store, TOPIC, event_ids=["a", "b", "nobody", "a\udcff"])
+    assert [one.event_id for one in found.records] == ["a", "b", "a"]
     assert found.after == {0: 4}
+    found = known(store, TOPIC, AuditFilter(event_id="a"))
+    assert [one.event_id for one in found.records] == ["a", "a"]
+
+
+def test_of_a_partition_with_a_record_that_could_not_be_read_nothing_is_known(store: Store) -> None:
+    chunk = chunk_of(rows_of([record(event_id="a")]))
+    chunk.unreadable = 1
+    store.write([chunk])
+    found = known(store, TOPIC, event_ids=["a"])
+    assert (found.records, found.after) == ((), {})
+
+
+def test_a_row_that_is_no_audit_record_is_said_to_be_none(store: Store, database: str) -> None:
+    store.write([chunk_of(rows_of([record(event_id="a")]))])
+    change(database, f"update {tables.TABLE} set calls = 'no JSON'")
+    with pytest.raises(AuditIndexError, match=r"a row of its index is no audit record .*--rebuild"):
+        known(store, TOPIC, event_ids=["a"])
+
+
+def test_an_index_of_an_earlier_version_names_the_command_that_mends_it(
+    store: Store, database: str
+) -> None:
+    change(database, f"alter table {tables.TABLE} drop column replay_of")
+    with pytest.raises(
+        AuditIndexError, match="without replay_of: run `completion-relay audit index`"
+    ):
+        known(store, TOPIC, event_ids=["a"])
+
+
+def test_the_index_of_another_kafka_is_refused_with_the_fix(store: Store) -> None:
+    store.prepare(TOPIC, cluster="production", rebuild=True)
+    store.prepare(TOPIC, cluster="production")
+    with pytest.raises(OtherTopicError, match="on the Kafka cluster production, not on staging"):
+        store.prepare(TOPIC, cluster="staging")
+
+
+def test_the_last_row_of_a_partition_is_kept_beside_its_progress(store: Store) -> None:
+    rows = rows_of([record(event_id=name) for name in ("a", "b")])
+    store.write([chunk_of(rows)])
+    assert store.progress()[0].last == rows[-1][1]
+    assert int(store.progress()[0].last_digest, 16) == digest(rows[-1])
 
 
 def test_of_the_index_of_another_topic_nothing_is_known(store: Store) -> None:
     with pytest.raises(OtherTopicError, match=r"is of the topic completions\.audit, not of x: "):
-        known(store, "x", [AuditFilter()])
+        known(store, "x", AuditFilter())
 
 
 def test_a_later_layout_is_refused(store: Store, database: str) -> None:
     change(database, f"update {tables.ABOUT} set layout = 99")
-    with pytest.raises(AuditIndexError, match="of layout 99, this version knows 2: upgrade"):
+    with pytest.raises(AuditIndexError, match="of layout 99, this version knows 3: upgrade"):
         store.prepare(TOPIC)
 
 

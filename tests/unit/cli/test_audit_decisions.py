@@ -12,7 +12,7 @@ from tests.unit.relay.trails import MemoryTrail, decision
 
 from completion_relay.audit_filter import AuditFilter
 from completion_relay.audit_index.known import Known
-from completion_relay.audit_index.store import Progress
+from completion_relay.audit_index.store import Progress, Source
 from completion_relay.cli.audit import decisions
 from completion_relay.settings import Settings
 from completion_relay.topic_admin import TopicError
@@ -28,7 +28,7 @@ def has(
     """Have the index hold these records, of the first as many offsets, and the topic be this."""
 
     async def ask_index(*_: Any) -> Known:
-        return Known("x", records, {0: Progress(begin=0, next=len(records))})
+        return Known("x", Source("audit", ""), records, {0: Progress(begin=0, next=len(records))})
 
     @contextlib.asynccontextmanager
     async def opened_trail(_: Any) -> AsyncIterator[MemoryTrail]:
@@ -68,3 +68,46 @@ async def test_nothing_is_read_on_the_topic_that_the_index_has(
     found = await decisions.decisions_on(Settings(), WANTED)
     assert (found.records, found.index_until) == ([OF_INDEX, OF_TOPIC], None)
     assert trail.read_offsets == [(0, 1)]
+
+
+async def test_a_partition_with_records_that_the_index_could_not_read_is_read_on_the_topic(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An indexer of an older version takes what a newer relay writes for no audit record."""
+    trail = MemoryTrail()
+    for record in (OF_INDEX, OF_TOPIC):
+        trail.append(record, written=1)
+    progress = {0: Progress(begin=0, next=2, unreadable=1)}
+    has(monkeypatch, trail=trail)
+
+    async def ask_index(*_: Any) -> Known:
+        return Known("x", Source("audit", ""), (), progress)
+
+    monkeypatch.setattr(decisions, "ask_index", ask_index)
+    found = await decisions.decisions_on(Settings(), WANTED)
+    assert found.records == [OF_INDEX, OF_TOPIC]
+    assert "could not read 1 record of partition 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("source", "of_trail"),
+    [(Source("another", ""), ""), (Source("audit", "production"), "staging")],
+)
+async def test_what_the_index_of_another_topic_or_kafka_has_is_no_answer(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    source: Source,
+    of_trail: str,
+) -> None:
+    trail = MemoryTrail()
+    trail.cluster = of_trail
+    trail.append(OF_TOPIC, written=1)
+    has(monkeypatch, trail=trail)
+
+    async def ask_index(*_: Any) -> Known:
+        return Known("x", source, (OF_INDEX,), {0: Progress(begin=0, next=1)})
+
+    monkeypatch.setattr(decisions, "ask_index", ask_index)
+    found = await decisions.decisions_on(Settings(), WANTED)
+    assert found.records == [OF_TOPIC]
+    assert "The index cannot be asked" in capsys.readouterr().err

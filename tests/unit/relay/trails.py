@@ -41,6 +41,9 @@ class MemoryTrail(AuditTrail):
 
     def __init__(self, partitions: int = 1) -> None:
         self.partitions = tuple(TopicPartition("audit", number) for number in range(partitions))
+        self.cluster = ""
+        self.begins = 0
+        """The first offset that retention has left."""
         self._held: defaultdict[int, list[Record]] = defaultdict(list)
         self.read_offsets: list[tuple[int, int]] = []
         """Partition and offset of each record that was handed over."""
@@ -71,7 +74,7 @@ class MemoryTrail(AuditTrail):
         return {at: len(self._held[at.partition]) for at in self.partitions}
 
     async def beginning(self) -> Offsets:
-        return dict.fromkeys(self.partitions, 0)
+        return dict.fromkeys(self.partitions, self.begins)
 
     async def written_since(self, when_ms: int, end: Offsets) -> Offsets:
         return {

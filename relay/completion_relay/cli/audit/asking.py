@@ -18,13 +18,19 @@ MOST_COUNTED: Final = 100_000
 _ROWS_AT_ONCE: Final = 1_000
 
 
-def index_of(settings: Settings) -> Store | None:
+def index_of(settings: Settings, *, patience: float = 60.0) -> Store | None:
     """Return the index that is to be asked; None: the topic is.
+
+    Args:
+        settings: Where it is.
+        patience: For how long to wait for a file that somebody else has open, seconds.
 
     Raises:
         AuditIndexError: the library that it needs is not installed.
     """
-    return store_at(settings.audit.database) if settings.audit.database else None
+    if not settings.audit.database:
+        return None
+    return store_at(settings.audit.database, patience=patience)
 
 
 def newest(store: Store, wanted: AuditFilter, limit: int) -> tuple[list[AuditRecord], int]:

@@ -7,22 +7,30 @@ the topic may have: where it cannot be asked the topic is read as a whole.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from aiokafka.errors import KafkaError
 
 from completion_relay.audit_filter import AuditFilter
+from completion_relay.audit_index.belonging import check_topic
 from completion_relay.audit_index.known import NOTHING, Known, known
-from completion_relay.audit_index.store import AuditIndexError
+from completion_relay.audit_index.store import AuditIndexError, Source
+from completion_relay.audit_index.tables import check_source
 from completion_relay.audit_trail import AuditTrail, Unreadable
 from completion_relay.cli.audit import asking
 from completion_relay.cli.audit.reading import newest, opened_trail
-from completion_relay.cli.output import print_note
+from completion_relay.cli.output import plural, print_note
+from completion_relay.cli.times import show_time
 from completion_relay.settings import Settings
 from completion_relay.topic_admin import TopicError
 from completion_schemas.audit import AuditRecord
-from completion_schemas.errors import CompletionError, DecodeError
+from completion_schemas.errors import CompletionError
+
+_PATIENCE: Final = 3.0
+"""Seconds to wait for a file that somebody else has open: the topic has all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +72,28 @@ async def decisions_on(settings: Settings, wanted: AuditFilter) -> Decisions:
     return Decisions(_in_order([*of_index.records, *of_topic]), found.unreadable)
 
 
-async def ask_index(settings: Settings, *wanted: AuditFilter) -> Known:
+async def ask_index(
+    settings: Settings, wanted: AuditFilter | None = None, *, event_ids: Sequence[str] = ()
+) -> Known:
     """Return what the index has of what is asked for: nothing where there is none.
 
     Of one that cannot be asked it is said, and it has nothing.
 
     Args:
         settings: Where it is.
-        wanted: What is asked for: one of them is enough.
+        wanted: What is asked for; None: the events by their ids alone.
+        event_ids: All of these events.
     """
-    if not wanted:
+    if wanted is None and not event_ids:
         return NOTHING
     try:
-        store = asking.index_of(settings)
+        store = asking.index_of(settings, patience=_PATIENCE)
         if store is None:
             return NOTHING
-        return await asyncio.to_thread(known, store, settings.topics.audit, wanted)
-    except (AuditIndexError, DecodeError) as error:
+        return await asyncio.to_thread(
+            known, store, settings.topics.audit, wanted, event_ids=event_ids
+        )
+    except AuditIndexError as error:
         _tell(error)
         return NOTHING
 
@@ -91,12 +104,30 @@ async def checked(of_index: Known, trail: AuditTrail) -> Known:
     Raises:
         KafkaError: Kafka cannot be reached any more, or refuses.
     """
+    if not of_index.progress:
+        return of_index
     try:
-        of_index.check(await trail.beginning(), await trail.end())
+        topic = trail.partitions[0].topic
+        check_source(of_index.name, of_index.source, Source(topic, trail.cluster))
+        await check_topic(of_index.name, of_index.progress, trail)
     except AuditIndexError as error:
         _tell(error)
         return NOTHING
+    for number, of in sorted(of_index.progress.items()):
+        if of.unreadable:
+            print_note(
+                f"The index could not read {plural(of.unreadable, 'record')} of partition {number}, so the "
+                "topic is read there: if a newer relay wrote them, make it anew with `audit index --rebuild`."
+            )
     return of_index
+
+
+def tell_how_far(index_until: int | None) -> None:
+    """Say how far an answer goes that is the index's alone; None: it is not."""
+    if index_until is not None:
+        print_note(
+            f"The index goes as far as {show_time(index_until)}, and the topic cannot be read."
+        )
 
 
 def _tell(error: CompletionError) -> None:
@@ -104,8 +135,11 @@ def _tell(error: CompletionError) -> None:
 
 
 def _latest(settings: Settings) -> int | None:
-    store = asking.index_of(settings)
-    return None if store is None else asking.latest(store)
+    # It has just been asked; if it cannot be any more, Kafka's error is not to be hidden by its.
+    with contextlib.suppress(AuditIndexError):
+        store = asking.index_of(settings, patience=_PATIENCE)
+        return None if store is None else asking.latest(store)
+    return None
 
 
 def _in_order(records: Iterable[AuditRecord]) -> list[AuditRecord]:

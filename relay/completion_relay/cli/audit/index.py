@@ -92,7 +92,9 @@ def index(
 async def _index(settings: Settings, store: Store, *, rebuild: bool, on: bool) -> Added:
     stop = stop_on_signals()
     async with opened_trail(settings) as trail:
-        await asyncio.to_thread(store.prepare, settings.topics.audit, rebuild=rebuild)
+        await asyncio.to_thread(
+            store.prepare, settings.topics.audit, cluster=trail.cluster, rebuild=rebuild
+        )
         with scanning() as told:
             indexer = Indexer(trail, store, told)
             await indexer.catch_up(stop)
@@ -153,12 +155,13 @@ def _print_verified(store: Store, found: Sequence[Verified], *, as_json: bool) -
             print_json(dataclasses.asdict(verified) | {"equal": not verified.problems})
         return
     print_table(
-        ("partition", "in the index", "in the topic", "checksum", ""),
+        ("partition", "in the index", "in the topic", "not indexed yet", "checksum", ""),
         [
             (
                 str(verified.partition),
                 f"{verified.records:,}",
                 f"{verified.compared:,}",
+                f"{verified.not_indexed:,}",
                 verified.checksum,
                 "; ".join(verified.problems) or "equal",
             )

@@ -13,7 +13,7 @@ from completion_relay.audit_filter import AuditFilter
 from completion_relay.audit_now import NowhereToAskError, ask, place_of, workflow_link
 from completion_relay.audit_original import Original, Position, originals
 from completion_relay.audit_trail import Unreadable
-from completion_relay.cli.audit.decisions import decisions_on
+from completion_relay.cli.audit.decisions import decisions_on, tell_how_far
 from completion_relay.cli.audit.options import SinceEverOption, selection
 from completion_relay.cli.audit.reading import print_unreadable, reading_options
 from completion_relay.cli.audit.story import (
@@ -39,7 +39,7 @@ from completion_relay.cli.reach import (
     reaching_kafka,
     reaching_temporal,
 )
-from completion_relay.cli.times import show_time
+from completion_relay.cli.token_file import InputError
 from completion_relay.settings import Settings
 from completion_relay.undecided.record import Undecided
 from completion_relay.undecided.search import (
@@ -69,6 +69,8 @@ class _Story:
     """What of it is undecided: the event itself, or a replay of it."""
     not_looked: str = ""
     """Why that is not known."""
+    not_read: str = ""
+    """Why the events' own records were not read."""
     index_until: int | None = None
     """Where the topic could not be read beyond the index: how far this goes, nanoseconds since the epoch."""
 
@@ -97,14 +99,16 @@ def show(
 
     And what Temporal says now of the activity, with a link to its UI where `temporal.ui_url` is
     set. Reads the whole audit topic, unless `--from` says when the event may have been decided at
-    the earliest; where an index is given or set, only what that has not yet. The event, and replays of it, are also looked for among
-    those that no relay has decided, for a short time. With `--json` the audit records alone. Exits 1
+    the earliest; where an index is given or set, only what that has not yet. The event, and replays
+    of it, are also looked for among those that no relay has decided, for a short time. With `--json` the audit records alone. Exits 1
     if the event was not decided.
 
     For example:
 
         completion-relay audit show 0193a5f2-7c1e-7d4a-9b52-1f0f5c2d8e11 --from 2d
     """
+    if not event_id.strip():
+        raise InputError("EVENT_ID is empty: give the event's id, which `audit list` shows")
     settings = settings_from(config, kafka=kafka, temporal=temporal, database=database)
     wanted = selection(since=since, event_id=event_id)
     with reaching_kafka(settings.kafka):
@@ -128,10 +132,9 @@ def show(
 
 def _print_bounds(story: _Story) -> None:
     """Say of what else there may be why it is not told."""
-    if story.index_until is not None:
-        print_note(
-            f"The index goes as far as {show_time(story.index_until)}, and the topic cannot be read."
-        )
+    tell_how_far(story.index_until)
+    if story.not_read:
+        print_note(f"The event's own record was not read: {story.not_read}.")
     if story.not_looked:
         print_note(f"Whether it waits for another decision is not known: {story.not_looked}.")
     if story.waits.bound is Bound.SHARE:
@@ -156,19 +159,22 @@ async def _story(settings: Settings, wanted: AuditFilter, *, whole: bool) -> _St
     if not whole:
         return story
     options = reading_options(settings)
+    # Who may read the trail is told what it has: the events and the group are not everybody's to see.
     if story.records:
         # Someone who sends one id a thousand times gets no thousand look-ups.
         shown = story.records[:_MOST_ORIGINALS]
-        story.originals = await originals(
-            options, [(record.topic, record.partition, record.offset) for record in shown]
-        )
+        try:
+            story.originals = await originals(
+                options, [(record.topic, record.partition, record.offset) for record in shown]
+            )
+        except KafkaError as error:
+            story.not_read = type(error).__name__
     try:
         with scanning("looking through what is undecided") as progress:
             story.waits = await look(settings, options, Wanted(wanted.event_id), progress)
     except KafkaError as error:
         if not story.records:
             raise
-        # Who may read the trail is told what it has: the group is not everybody's to see.
         story.not_looked = type(error).__name__
     return story
 

@@ -41,14 +41,17 @@ async def originals(
 ) -> dict[Position, Original | None]:
     """Return the records at these positions; None for one that is not there any more.
 
+    Of a topic that is not there, or may not be seen, or that takes too long, nothing is returned.
+
     Raises:
         KafkaError: Kafka cannot be reached, or refuses.
     """
-    found: dict[Position, Original | None] = dict.fromkeys(positions)
-    for topic in {topic for topic, _, _ in found}:
+    wanted = dict.fromkeys(positions)
+    found: dict[Position, Original | None] = {}
+    for topic in {topic for topic, _, _ in wanted}:
         with contextlib.suppress(TopicError, TimeoutError):
             async with asyncio.timeout(_LOOK_SECONDS), TopicReader.open(options, topic) as reader:
-                for position in [position for position in found if position[0] == topic]:
+                for position in [position for position in wanted if position[0] == topic]:
                     record = await reader.record_at(TopicPartition(*position[:2]), position[2])
                     found[position] = None if record is None else _seen(record)
     return found

@@ -37,6 +37,7 @@ from completion_relay.verdict import (
 from completion_relay.waiting import Waiting
 from completion_schemas.dispositions import DeadLetterReason, Disposition
 from completion_schemas.events import CompletionEvent, Failed, Heartbeat, Outcome
+from completion_schemas.failures import application_failure
 
 _PROOFS = 3
 """How often in a row a refused call must be followed by a look that finds the activity pending before
@@ -194,13 +195,14 @@ class _Way:
                 return park
         waiting, monotonic = self._waiting, means.clock.monotonic
         try:
+            if self._guessed_over and not self._may_land:
+                # One that may land would fail the activity: what became of that, `_refused` says.
+                await self._measure_again()
             # Meanwhile the attempt may have timed out, and another one would be completed. Not the
             # permit first and then the only look: a look may go on for `relay.early_timeout`, and
             # duplicates, which one look sorts out, would take permits from completions.
             if by_ids and has_waited and not await self._looking().is_still_pending():
                 return None  # what it is now, the next round's look says, which may wait
-            if self._guessed_over:
-                await self._measure_again()
             waiting.tries += 1
             started = monotonic()
             answer = await means.completer.send(
@@ -314,7 +316,7 @@ class _Way:
         # What ends an activity ends it once, but a failure by ids fails the next attempt, too; and
         # of a heartbeat nobody can see whether it has landed.
         matters = (
-            isinstance(self._outcome, Failed)
+            _is_retried(self._outcome)
             if until_pending
             else not isinstance(self._outcome, Heartbeat)
         )
@@ -328,6 +330,9 @@ class _Way:
                 return self._decision(disposition, detail)
             case DeadLetter():
                 return self._dead_letter(found)
+            case Pending() if until_pending and matters:
+                self._may_land = False  # or it would have landed
+                return found
             case _:
                 return found
 
@@ -373,3 +378,10 @@ class _Way:
             # A heartbeat decides nothing: what ended the activity overtook it.
             return self._decision(Disposition.COALESCED, detail)
         return dataclasses.replace(decision, detail=detail) if self._note else decision
+
+
+def _is_retried(outcome: Outcome) -> bool:
+    """Whether Temporal may answer an outcome with another attempt, which a second call would meet."""
+    if not isinstance(outcome, Failed):
+        return False
+    return not application_failure(outcome.failure).application_failure_info.non_retryable

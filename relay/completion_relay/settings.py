@@ -231,7 +231,7 @@ class RelaySettings(Section):
     look_timeout: float = Field(default=15.0, gt=0, le=600)
     """How long a NOT_FOUND is looked into while history lags, seconds; then `unknown`. And how long an
     activity has to stay pending before an event with a call that had no answer is `expired` or
-    `exhausted`. Danger: shorter than `temporal.rpc_timeout`, such a call may still land afterwards."""
+    `exhausted`, and before a failure by ids with such a call is called again. Danger: shorter than `temporal.rpc_timeout`, such a call may still land afterwards."""
     early_timeout: float = Field(default=60.0, ge=0, le=86_400)
     """How long an event by ids waits for its activity to be scheduled, seconds; then `unknown`."""
     allow_current_run: bool = False

@@ -74,7 +74,7 @@ class _Duck:
     def write(self, rows: list[Row]) -> None:
         end = self._next + len(rows)
         self._store.write(
-            [Chunk(partition=0, expected=self._next, begin=self._next, next=end, rows=rows)]
+            [Chunk(partition=0, expected=self._next or None, begin=self._next, next=end, rows=rows)]
         )
         self._next = end
 

@@ -43,10 +43,11 @@ async def follow(
     while not stop.is_set():
         try:
             async with opened() as trail:
+                indexer, told = Indexer(trail, store), 0
                 while not stop.is_set():
-                    indexer = Indexer(trail, store)
                     await indexer.catch_up(stop)
-                    added(indexer.added.records)
+                    added(indexer.added.records - told)
+                    told = indexer.added.records
                     if indexer.added.unreadable and not is_told:
                         is_told = True
                         say(

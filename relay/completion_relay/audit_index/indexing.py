@@ -81,7 +81,8 @@ class Indexer:
             try:
                 await self._round(stop)
             except OvertakenError:
-                # Another indexer was faster: on from where it is.
+                # Another indexer was faster: on from where it is, or it has made the index anew.
+                self._is_checked = False
                 continue
             return
 
@@ -121,9 +122,9 @@ class Indexer:
         chunks = {}
         for at in self._trail.partitions:
             before = progress.get(at.partition)
-            expected = before.next if before else beginning[at]
-            begin = max(expected, beginning[at])
-            self.added.gone += begin - expected
+            expected = before.next if before else None
+            begin = max(expected or 0, beginning[at])
+            self.added.gone += 0 if expected is None else begin - expected
             chunks[at] = Chunk(partition=at.partition, expected=expected, begin=begin, next=begin)
         return chunks
 
@@ -150,11 +151,16 @@ class _Writer:
     async def write(self, chunks: dict[TopicPartition, Chunk]) -> list[Chunk]:
         """Begin to write what was read, and begin new chunks; return what is written since the last call."""
         written = await self.finish()
-        batch = [chunk for chunk in chunks.values() if chunk.next != chunk.expected]
+        # One of which there is nothing yet is written when something of it was looked at.
+        batch = [chunk for chunk in chunks.values() if chunk.next != (chunk.expected or 0)]
         for at, chunk in chunks.items():
-            chunks[at] = Chunk(
-                partition=chunk.partition, expected=chunk.next, begin=chunk.next, next=chunk.next
-            )
+            if chunk in batch:
+                chunks[at] = Chunk(
+                    partition=chunk.partition,
+                    expected=chunk.next,
+                    begin=chunk.next,
+                    next=chunk.next,
+                )
         self._records = self._bytes = 0
         if batch:
             self._writing = asyncio.create_task(asyncio.to_thread(_written, self._store, batch))
@@ -185,6 +191,8 @@ def _add(chunk: Chunk, records: list[Record]) -> int:
             row = row_of(record.partition, record.offset, audit_fields(value))
         except DecodeError:
             chunk.unreadable += 1
+            if chunk.first_unreadable is None:
+                chunk.first_unreadable = record.offset
             continue
         chunk.rows.append(row)
         checksum += digest(row)

@@ -1,8 +1,8 @@
 """Room `audit_index`: what the index knows of some events, for who reads the rest on the topic. Touches the database.
 
 The index is as far as its indexer. So what it has is taken, and of what it has not nothing
-follows: from where it ends the topic says. So does it of a partition of which the index could
-not read a record: an indexer of an older version takes what a newer relay writes for one.
+follows: from where it ends the topic says. So does it from the first record of a partition on that
+the index could not read: an indexer of an older version takes what a newer relay writes for one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Known:
     @property
     def after(self) -> dict[int, int]:
         """From which offset on each partition of the topic has what is not known."""
-        return {number: of.next for number, of in self.progress.items() if not of.unreadable}
+        return {number: _until(of) for number, of in self.progress.items()}
 
 
 NOTHING: Final = Known("", Source("", ""), (), {})
@@ -69,7 +69,7 @@ def known(
     check_source(store.name, source, Source(topic, ""))
     try:
         records = tuple(
-            audit_from_fields(fields_of(row)) for row in rows if not progress[row[0]].unreadable
+            audit_from_fields(fields_of(row)) for row in rows if row[1] < _until(progress[row[0]])
         )
     except (DecodeError, KeyError, TypeError, ValueError) as error:
         raise AuditIndexError(
@@ -77,3 +77,7 @@ def known(
             "`completion-relay audit index --rebuild`"
         ) from error
     return Known(store.name, source, records, progress)
+
+
+def _until(of: Progress) -> int:
+    return of.next if of.first_unreadable is None else of.first_unreadable

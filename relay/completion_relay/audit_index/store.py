@@ -50,6 +50,8 @@ class Progress:
     """How many rows it has."""
     unreadable: int = 0
     """How many records there were that are no audit records, and have no row."""
+    first_unreadable: int | None = None
+    """The offset of the first of them; None: there was none."""
     checksum: int = 0
     """Of its rows, modulo `checksum.MODULUS`."""
     last: int | None = None
@@ -63,14 +65,16 @@ class Chunk:
     """Records of one partition that follow one another, to be written."""
 
     partition: int
-    expected: int
-    """Where the index must be, `Progress.next`: it says whether somebody else has written."""
+    expected: int | None
+    """Where the index must be, `Progress.next`; None: it has nothing of the partition. It says whether
+    somebody else has written, or made the index anew."""
     begin: int
     """The first offset that was looked at: beyond `expected` where the topic has deleted some."""
     next: int
     """The offset to go on from afterwards."""
     rows: list[Row] = field(default_factory=list)
     unreadable: int = 0
+    first_unreadable: int | None = None
     checksum: int = 0
     """Of the rows."""
 

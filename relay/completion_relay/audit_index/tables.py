@@ -58,8 +58,8 @@ def prepare(execute: Execute, name: str, source: Source, *, rebuild: bool) -> bo
     execute(f"create table {TABLE} ({', '.join(definitions())})", ())
     execute(
         f"create table {PROGRESS} (audit_partition integer primary key, begin_offset bigint, "
-        "next_offset bigint, records bigint, unreadable bigint, checksum text, last_offset bigint, "
-        "last_digest text)",
+        "next_offset bigint, records bigint, unreadable bigint, first_unreadable bigint, checksum text, "
+        "last_offset bigint, last_digest text)",
         (),
     )
     execute(f"create table {ABOUT} (layout integer, topic text, cluster text)", ())
@@ -106,8 +106,8 @@ def no_index(name: str) -> NoIndexError:
 def progress(execute: Execute) -> dict[int, Progress]:
     """Return how far each partition is."""
     found = execute(
-        "select audit_partition, begin_offset, next_offset, records, unreadable, checksum, last_offset, "
-        f"last_digest from {PROGRESS}",
+        "select audit_partition, begin_offset, next_offset, records, unreadable, first_unreadable, "
+        f"checksum, last_offset, last_digest from {PROGRESS}",
         (),
     )
     return {
@@ -116,11 +116,12 @@ def progress(execute: Execute) -> dict[int, Progress]:
             next=at,
             records=records,
             unreadable=bad,
+            first_unreadable=first_bad,
             checksum=int(checksum, 16),
             last=last,
             last_digest=last_digest,
         )
-        for partition, begin, at, records, bad, checksum, last, last_digest in found
+        for partition, begin, at, records, bad, first_bad, checksum, last, last_digest in found
     }
 
 
@@ -133,27 +134,33 @@ def move_on(execute: Execute, name: str, chunks: Sequence[Chunk]) -> None:
     before = progress(execute)
     for chunk in chunks:
         at = before.get(chunk.partition)
+        if (None if at is None else at.next) != chunk.expected:
+            is_, wanted = (
+                "not there" if offset is None else f"at offset {offset}"
+                for offset in (None if at is None else at.next, chunk.expected)
+            )
+            raise OvertakenError(
+                f"database {name}: partition {chunk.partition} is {is_}, expected {wanted}: another "
+                "indexer writes to it: run it again"
+            )
         if at is None:
             at = Progress(begin=chunk.begin, next=chunk.begin)
             execute(
-                f"insert into {PROGRESS} values (?, ?, ?, 0, 0, '0', null, '')",
+                f"insert into {PROGRESS} values (?, ?, ?, 0, 0, null, '0', null, '')",
                 (chunk.partition, at.begin, at.next),
-            )
-        elif at.next != chunk.expected:
-            raise OvertakenError(
-                f"database {name}: partition {chunk.partition} is at offset {at.next}, not at "
-                f"{chunk.expected}: another indexer writes to it: run it again"
             )
         last, last_digest = at.last, at.last_digest
         if chunk.rows:
             last, last_digest = chunk.rows[-1][1], as_text(digest(chunk.rows[-1]))
         execute(
-            f"update {PROGRESS} set next_offset = ?, records = ?, unreadable = ?, checksum = ?, "
+            f"update {PROGRESS} set next_offset = ?, records = ?, unreadable = ?, "
+            "first_unreadable = ?, checksum = ?, "
             "last_offset = ?, last_digest = ? where audit_partition = ?",
             (
                 chunk.next,
                 at.records + len(chunk.rows),
                 at.unreadable + chunk.unreadable,
+                chunk.first_unreadable if at.first_unreadable is None else at.first_unreadable,
                 as_text((at.checksum + chunk.checksum) % MODULUS),
                 last,
                 last_digest,

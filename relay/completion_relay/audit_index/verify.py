@@ -96,7 +96,7 @@ async def verify(
                 records=whole.records,
                 compared=in_topic[at].records,
                 checksum=as_text(whole.checksum),
-                not_indexed=max(0, end[at] - of.next),
+                not_indexed=max(0, end[at] - max(of.next, first[at])),
                 problems=tuple(problems),
             )
         )
@@ -111,6 +111,19 @@ async def verify(
         )
         for at in trail.partitions
         if at not in known
+    ]
+    numbers = {at.partition for at in trail.partitions}
+    found += [
+        Verified(
+            partition=number,
+            records=of.records,
+            compared=0,
+            checksum=as_text(of.checksum),
+            not_indexed=0,
+            problems=("the topic has no such partition",),
+        )
+        for number, of in progress.items()
+        if number not in numbers
     ]
     return sorted(found, key=lambda one: one.partition)
 

@@ -18,12 +18,14 @@ def rows_of(records: Sequence[AuditRecord], *, partition: int = 0, begin: int = 
     ]
 
 
-def chunk_of(rows: Sequence[Row], *, partition: int = 0, expected: int = 0) -> Chunk:
-    """Return a chunk with these rows, which begins where the index is to be."""
+def chunk_of(
+    rows: Sequence[Row], *, partition: int = 0, expected: int | None = None, begin: int = 0
+) -> Chunk:
+    """Return a chunk with these rows, which begins where the index is to be; None: it has nothing yet."""
     return Chunk(
         partition=partition,
         expected=expected,
-        begin=expected,
+        begin=begin if expected is None else expected,
         next=rows[-1][1] + 1,
         rows=list(rows),
         checksum=sum(map(digest, rows)) % MODULUS,

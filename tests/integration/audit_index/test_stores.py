@@ -67,7 +67,7 @@ def test_every_record_comes_back_as_it_was_whatever_its_texts_hold(
 ) -> None:
     store.prepare(TOPIC, rebuild=True)
     rows = rows_of(records, begin=2**40)
-    store.write([chunk_of(rows, expected=5)])
+    store.write([chunk_of(rows, begin=5)])
     found = list(store.rows(0, 2**40, 2**40 + len(rows)))
     assert found == rows
     assert [fields_of(row) for row in found] == [audit_to_json_dict(record) for record in records]
@@ -146,9 +146,7 @@ def test_progress_is_where_the_chunks_ended(store: Store) -> None:
     first, second = rows_of([record(), record()]), rows_of([record()], begin=7)
     chunk = chunk_of(first)
     chunk.unreadable = 3
-    store.write(
-        [chunk, chunk_of(rows_of([record()], partition=1, begin=4), partition=1, expected=4)]
-    )
+    store.write([chunk, chunk_of(rows_of([record()], partition=1, begin=4), partition=1, begin=4)])
     store.write([chunk_of(second, expected=2)])
     assert store.progress() == {
         0: Progress(
@@ -171,12 +169,24 @@ def test_progress_is_where_the_chunks_ended(store: Store) -> None:
     }
 
 
+def test_who_has_read_further_than_an_index_that_was_made_anew_writes_nothing(store: Store) -> None:
+    """It would be left without its beginning."""
+    rows = rows_of([record(event_id=str(number)) for number in range(3)])
+    store.write([chunk_of(rows[:2])])
+    store.prepare(TOPIC, rebuild=True)
+    with pytest.raises(
+        OvertakenError, match="partition 0 is not there, expected at offset 2: another indexer"
+    ):
+        store.write([chunk_of(rows[2:], expected=2)])
+    assert store.progress() == {}
+
+
 def test_who_was_overtaken_writes_nothing(store: Store) -> None:
     """Two indexers: the second one's rows are those that the first has written already."""
     rows = rows_of([record(event_id=str(number)) for number in range(4)])
     store.write([chunk_of(rows[:2])])
     with pytest.raises(
-        OvertakenError, match="partition 0 is at offset 2, not at 0: another indexer"
+        OvertakenError, match="partition 0 is at offset 2, expected not there: another indexer"
     ):
         store.write(
             [
@@ -229,12 +239,15 @@ def test_what_is_known_of_events_is_all_before_the_place_where_the_index_ends(
     assert [one.event_id for one in found.records] == ["a", "a"]
 
 
-def test_of_a_partition_with_a_record_that_could_not_be_read_nothing_is_known(store: Store) -> None:
-    chunk = chunk_of(rows_of([record(event_id="a")]))
-    chunk.unreadable = 1
+def test_from_a_record_on_that_could_not_be_read_nothing_is_known(store: Store) -> None:
+    rows = rows_of([record(event_id="a") for _ in range(5)])
+    del rows[3]
+    chunk = chunk_of(rows)
+    chunk.unreadable, chunk.first_unreadable = 1, 3
     store.write([chunk])
+    store.write([chunk_of(rows_of([record(event_id="a")], begin=5), expected=5)])
     found = known(store, TOPIC, event_ids=["a"])
-    assert (found.records, found.after) == ((), {})
+    assert (len(found.records), found.after) == (3, {0: 3})
 
 
 def test_a_row_that_is_no_audit_record_is_said_to_be_none(store: Store, database: str) -> None:
@@ -309,7 +322,7 @@ def test_where_there_is_no_index_the_command_that_makes_one_is_named(
 
 def test_rows_are_those_between_the_offsets_in_their_order(store: Store) -> None:
     rows = rows_of([record() for _ in range(5)], begin=10)
-    store.write([chunk_of(rows, expected=10)])
+    store.write([chunk_of(rows, begin=10)])
     found = [row[1] for row in store.rows(0, 11, 14)]
     assert found == [11, 12, 13]
     assert all(a < b for a, b in itertools.pairwise(found)), OFFSET

@@ -70,22 +70,23 @@ async def test_nothing_is_read_on_the_topic_that_the_index_has(
     assert trail.read_offsets == [(0, 1)]
 
 
-async def test_a_partition_with_records_that_the_index_could_not_read_is_read_on_the_topic(
+async def test_from_a_record_on_that_the_index_could_not_read_the_topic_is_read(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An indexer of an older version takes what a newer relay writes for no audit record."""
     trail = MemoryTrail()
     for record in (OF_INDEX, OF_TOPIC):
         trail.append(record, written=1)
-    progress = {0: Progress(begin=0, next=2, unreadable=1)}
+    progress = {0: Progress(begin=0, next=2, unreadable=1, first_unreadable=1)}
     has(monkeypatch, trail=trail)
 
     async def ask_index(*_: Any) -> Known:
-        return Known("x", Source("audit", ""), (), progress)
+        return Known("x", Source("audit", ""), (OF_INDEX,), progress)
 
     monkeypatch.setattr(decisions, "ask_index", ask_index)
     found = await decisions.decisions_on(Settings(), WANTED)
     assert found.records == [OF_INDEX, OF_TOPIC]
+    assert trail.read_offsets == [(0, 1)]
     assert "could not read 1 record of partition 0" in capsys.readouterr().err
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from temporalio.api.common.v1 import Payload, Payloads
-from temporalio.api.failure.v1 import Failure
+from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from tests.unit.relay.fakes import NOW, OK, PATIENCE, Script
 
 from completion_relay.decide import decide
@@ -316,6 +316,22 @@ async def test_a_failure_by_ids_is_not_called_again_while_the_first_call_may_lan
     assert PATIENCE.look_timeout <= script.clock.monotonic() < PATIENCE.look_timeout + 3
 
 
+async def test_once_a_call_by_ids_has_not_landed_the_next_tries_do_not_wait_for_it() -> None:
+    script = Script([AMBIGUOUS, THROTTLED, THROTTLED, OK], findings=repeat(STARTED))
+    decision = await run(script, event(Failed(Failure(message="no")), activity=BY_IDS))
+    assert decision.tries == 4
+    assert PATIENCE.look_timeout <= script.clock.monotonic() < PATIENCE.look_timeout + 8
+
+
+async def test_a_failure_by_ids_that_is_not_retried_is_called_again_at_once() -> None:
+    info = ApplicationFailureInfo(non_retryable=True)
+    script = Script([AMBIGUOUS, OK], findings=repeat(STARTED))
+    failed = Failed(Failure(message="no", application_failure_info=info))
+    decision = await run(script, event(failed, activity=BY_IDS))
+    assert decision.tries == 2
+    assert script.clock.monotonic() < PATIENCE.look_timeout
+
+
 async def test_a_failure_by_ids_whose_first_call_lands_late_is_called_once() -> None:
     landed = Decided(Disposition.APPLIED, "the last failure is ours")
     script = Script([AMBIGUOUS], findings=[STARTED, STARTED, STARTED, landed])
@@ -428,6 +444,17 @@ async def test_a_guess_that_was_wrong_fails_nobody_whose_namespace_was_halted_me
     decision = await run(script, event(Completed(payloads(1500))))
     assert decision.disposition is Disposition.APPLIED
     assert [type(call.outcome) for call in script.sends.calls] == [Failed, Completed]
+
+
+async def test_where_a_failure_sent_by_a_guess_may_have_landed_the_dead_letter_stays() -> None:
+    """The limit is told too late: the activity has failed, and its result is nowhere else."""
+    landed = Decided(Disposition.APPLIED, "FAILED by us")
+    script = Script(
+        [AMBIGUOUS, NOT_FOUND], findings=[landed], blob_limit=1000, namespaces=[DENIED, OK]
+    )
+    script.sends.is_guess, script.sends.tells = True, 2000
+    decision = await run(script, event(Completed(payloads(1500))))
+    assert_too_large(decision, "1000")
 
 
 @pytest.mark.parametrize("outcome", [Completed(), Canceled(), Failed(Failure(message="no"))])

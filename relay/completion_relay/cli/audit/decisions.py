@@ -114,10 +114,11 @@ async def checked(of_index: Known, trail: AuditTrail) -> Known:
         _tell(error)
         return NOTHING
     for number, of in sorted(of_index.progress.items()):
-        if of.unreadable:
+        if of.first_unreadable is not None:
             print_note(
                 f"The index could not read {plural(of.unreadable, 'record')} of partition {number}, so the "
-                "topic is read there: if a newer relay wrote them, make it anew with `audit index --rebuild`."
+                f"topic is read from offset {of.first_unreadable} on: if a newer relay wrote them, make the "
+                "index anew with `audit index --rebuild`."
             )
     return of_index
 

@@ -13,7 +13,8 @@ import typer
 from completion_relay.audit_index.following import follow as follow_trail
 from completion_relay.audit_index.indexing import Added, Indexer
 from completion_relay.audit_index.opening import store_at
-from completion_relay.audit_index.store import Store
+from completion_relay.audit_index.store import Source, Store
+from completion_relay.audit_index.tables import check_source
 from completion_relay.audit_index.verify import Verified, verify
 from completion_relay.cli.audit.reading import opened_trail
 from completion_relay.cli.boundary import NO
@@ -113,6 +114,8 @@ async def _index(settings: Settings, store: Store, *, rebuild: bool, on: bool) -
 
 async def _verify(settings: Settings, store: Store) -> list[Verified]:
     async with opened_trail(settings) as trail:
+        source, _, _ = await asyncio.to_thread(store.look, ())
+        check_source(store.name, source, Source(settings.topics.audit, trail.cluster))
         with scanning() as told:
             return await verify(trail, store, told)
 

@@ -169,6 +169,12 @@ async def _story(settings: Settings, wanted: AuditFilter, *, whole: bool) -> _St
             )
         except KafkaError as error:
             story.not_read = type(error).__name__
+        else:
+            unseen = {record.topic for record in shown} - {topic for topic, *_ in story.originals}
+            if unseen:
+                story.not_read = (
+                    f"topic {', '.join(sorted(unseen))} is not there, or this user may not see it"
+                )
     try:
         with scanning("looking through what is undecided") as progress:
             story.waits = await look(settings, options, Wanted(wanted.event_id), progress)

@@ -188,6 +188,47 @@ async def test_a_topic_that_ends_before_the_index_is_refused_with_the_fix(
     assert "the topic was made anew or cut: make the index anew with --rebuild" in done.err
 
 
+async def test_a_topic_that_was_made_anew_and_has_grown_since_is_refused_with_the_fix(
+    commands: Commands, topics: Topics, kafka_address: str, database: str
+) -> None:
+    """By its last row: the offsets alone would let it pass."""
+    await write(kafka_address, topics, decision("e"))
+    assert (await commands("audit", "index", "--database", database)).code == 0
+    change(database, f"update {tables.PROGRESS} set last_digest = '00'")
+    done = await commands("audit", "index", "--database", database)
+    assert done.code == 2
+    assert "has another record than its index: the topic was made anew or cut" in done.err
+    # Who asks for one event is answered all the same, by the topic.
+    shown = await commands("audit", "show", "e", "--database", database, "--no-temporal")
+    assert shown.code == 0
+    assert "The index cannot be asked, so the topic is read" in shown.err
+
+
+async def test_verify_names_a_partition_that_the_topic_has_not(
+    commands: Commands, topics: Topics, kafka_address: str, database: str
+) -> None:
+    await write(kafka_address, topics, decision("e"))
+    assert (await commands("audit", "index", "--database", database)).code == 0
+    change(
+        database,
+        f"insert into {tables.PROGRESS} values (99, 0, 1, 0, 0, null, '0', null, '')",
+    )
+    done = await commands("audit", "index", "--database", database, "--verify")
+    assert done.code == 1
+    assert "the topic has no such partition" in done.out
+
+
+async def test_verify_tells_what_is_not_indexed_yet(
+    commands: Commands, topics: Topics, kafka_address: str, database: str
+) -> None:
+    await write(kafka_address, topics, decision("e"))
+    assert (await commands("audit", "index", "--database", database)).code == 0
+    await write(kafka_address, topics, decision("e"))
+    done = await commands("audit", "index", "--database", database, "--verify", "--json")
+    assert done.code == 0
+    assert sum(found["not_indexed"] for found in done.objects) == 1
+
+
 async def test_what_is_no_audit_record_is_counted_and_stops_nothing(
     commands: Commands, topics: Topics, kafka_address: str, database: str
 ) -> None:

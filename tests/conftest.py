@@ -28,7 +28,7 @@ settings.load_profile("untimed")
 
 _KAFKA = ("embedded", "apache", "testcontainers")
 _TEMPORAL = ("embedded", "testcontainers")
-_TEST_SECONDS = 150.0
+_TEST_SECONDS = 240.0
 """The longest tests take 40 s on two cores."""
 
 

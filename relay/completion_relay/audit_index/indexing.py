@@ -154,7 +154,7 @@ class _Writer:
         # One of which there is nothing yet is written when something of it was looked at.
         batch = [chunk for chunk in chunks.values() if chunk.next != (chunk.expected or 0)]
         for at, chunk in chunks.items():
-            if chunk in batch:
+            if any(chunk is one for one in batch):
                 chunks[at] = Chunk(
                     partition=chunk.partition,
                     expected=chunk.next,

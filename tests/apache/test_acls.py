@@ -12,6 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import CreateAclsRequest
 from tests.apache.kafka import ApacheKafka
 from tests.integration.cli.conftest import Commands, configuration
+from tests.integration.cli.trail import decision, write
 from tests.support import Topics, consume_all, create_topics, eventually
 
 from completion_relay.cli.check_operator import Kind, Right, rights
@@ -157,3 +158,21 @@ async def test_who_is_a_relay_and_may_not_is_told_with_the_right(place: Place) -
     found = {f["check"]: f for f in (await place.commands("check", "--json")).objects}
     assert found["group"]["status"] == "failed"
     assert found["group"]["fix"] == "allow it Read and Describe on the group (kafka.group_id)"
+
+
+async def test_who_may_read_the_trail_alone_is_told_what_of_a_story_was_not_read(
+    place: Place,
+) -> None:
+    await write(place.kafka.address, place.topics, decision("e-1", topic=place.topics.completions))
+    of_trail = rights(place.settings)["audit"]
+    await place.allow(of_trail)
+    await granted(place, set(of_trail))
+    done = await place.commands("audit", "show", "e-1", "--no-temporal")
+    assert done.code == 0, done.err
+    assert "applied" in done.out
+    assert (
+        f"The event's own record was not read: topic {place.topics.completions} is not there, or this "
+        "user may not see it."
+    ) in done.err
+    for topic in (place.topics.completions, place.topics.parked):
+        assert f"No undecided event was looked for on {topic}: " in done.err

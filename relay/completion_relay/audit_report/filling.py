@@ -57,8 +57,9 @@ async def filled(
 
 
 async def _write(store: Store, rows: list[Row], at: int) -> int:
-    # The progress of such an index is nobody's: all batches count as one partition's.
-    chunk = Chunk(partition=0, expected=at, begin=at, next=at + len(rows), rows=rows)
+    # The progress of such an index is nobody's: all batches count as one partition's, of which
+    # the index has nothing before the first.
+    chunk = Chunk(partition=0, expected=at or None, begin=at, next=at + len(rows), rows=rows)
     if rows:
         await asyncio.to_thread(store.write, [chunk])
     return chunk.next

@@ -8,6 +8,8 @@ from tests.integration.cli.conftest import Commands
 from tests.integration.relay.waiting import Scene, relay
 from tests.support import Topics, consume_all, create_topics
 
+from completion_relay.embedded.process import free_port
+
 
 async def test_everything_right_is_one_mark_a_line_and_exit_0(commands_before: Commands) -> None:
     await commands_before("topics", "create", "--partitions", "2")
@@ -163,3 +165,17 @@ async def test_an_operator_is_told_of_a_topic_that_is_not_there(commands_before:
     found = {finding["check"]: finding for finding in done.objects}
     assert "is not there" in found["audit"]["detail"]
     assert found["audit"]["fix"] == "run `completion-relay topics create`"
+
+
+async def test_an_operator_is_warned_of_a_temporal_that_is_away(commands: Commands) -> None:
+    """Most of the commands need Kafka alone: they may be used meanwhile."""
+    nowhere = f"127.0.0.1:{free_port()}"
+    done = await commands("check", "--operator", "--json", "--temporal", nowhere)
+    assert done.code == 0, done.out
+    found = {finding["check"]: finding for finding in done.objects}
+    assert found["temporal"]["status"] == "warning"
+    assert nowhere in found["temporal"]["detail"]
+    assert found["namespace default"]["status"] == "skipped"
+    assert found["replay"]["status"] == "ok"
+    relays = await commands("check", "--json", "--temporal", nowhere)
+    assert relays.code == 1

@@ -7,7 +7,6 @@ never what is in it (promise 4).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -38,23 +37,28 @@ class Original:
 
 async def originals(
     options: Mapping[str, Any], positions: Iterable[Position]
-) -> dict[Position, Original | None]:
-    """Return the records at these positions; None for one that is not there any more.
+) -> tuple[dict[Position, Original | None], dict[str, str]]:
+    """Return the records at these positions, and of which topics not all of them were read, and why.
 
-    Of a topic that is not there, or may not be seen, or that takes too long, nothing is returned.
+    None stands for a record that is not there any more.
 
     Raises:
         KafkaError: Kafka cannot be reached, or refuses.
     """
     wanted = dict.fromkeys(positions)
     found: dict[Position, Original | None] = {}
-    for topic in {topic for topic, _, _ in wanted}:
-        with contextlib.suppress(TopicError, TimeoutError):
+    not_read = {}
+    for topic in sorted({topic for topic, _, _ in wanted}):
+        try:
             async with asyncio.timeout(_LOOK_SECONDS), TopicReader.open(options, topic) as reader:
                 for position in [position for position in wanted if position[0] == topic]:
                     record = await reader.record_at(TopicPartition(*position[:2]), position[2])
                     found[position] = None if record is None else _seen(record)
-    return found
+        except TopicError:
+            not_read[topic] = "is not there, or this user may not see it"
+        except TimeoutError:
+            not_read[topic] = f"took more than {_LOOK_SECONDS:g} s"
+    return found, not_read
 
 
 def _seen(record: Record) -> Original:

@@ -14,7 +14,7 @@ from typing import Final
 
 from aiokafka import TopicPartition
 
-from completion_relay.topic_reader import Offsets, Record, TopicReader
+from completion_relay.topic_reader import Offsets, Progress, Record, TopicReader
 from completion_schemas.audit import AuditRecord, decode_audit
 from completion_schemas.errors import DecodeError
 from completion_schemas.times import UnixNanos
@@ -72,7 +72,7 @@ class AuditTrail(TopicReader):
         since: UnixNanos | None = None,
         event_ids: Collection[str] = (),
         after: Mapping[int, int] | None = None,
-        step: Callable[[int], None] = lambda _: None,
+        progress: Callable[[Progress], None] = lambda _: None,
     ) -> AsyncGenerator[AuditEntry | Unreadable, None]:
         """Yield what the topic holds now, each partition in its order.
 
@@ -81,11 +81,11 @@ class AuditTrail(TopicReader):
                 ones come too.
             event_ids: Only these events' records; the others are not even decoded. Empty: all.
             after: Of partitions: nothing before this offset is read.
-            step: Told how many more were read, each time.
+            progress: Told how far it has come, with each batch.
         """
         end = await self.end()
         begin = await self.since(since, end, after=after)
-        async for item in self._entries(begin, dict(end), event_ids, step):
+        async for item in self._entries(begin, dict(end), event_ids, progress):
             yield item
 
     async def follow(
@@ -100,16 +100,21 @@ class AuditTrail(TopicReader):
         begin: Offsets,
         end: dict[TopicPartition, int] | None,
         event_ids: Collection[str],
-        step: Callable[[int], None] = lambda _: None,
+        progress: Callable[[Progress], None] = lambda _: None,
     ) -> AsyncGenerator[AuditEntry | Unreadable, None]:
         # What the command line takes may be no Unicode; no record's id is that.
         keys = {event_id.encode("utf-8", "replace") for event_id in event_ids}
+        far = Progress(sum(max(0, offset - begin[at]) for at, offset in (end or {}).items()))
+        reached = dict(begin)
         async with contextlib.aclosing(self.batches(begin, end)) as batches:
-            async for _, records in batches:
+            async for at, records in batches:
                 for record in records:
                     if not keys or record.key in keys:
                         yield _entry(record)
-                step(len(records))
+                far.records += len(records)
+                far.done += records[-1].offset + 1 - reached[at]
+                reached[at] = records[-1].offset + 1
+                progress(far)
 
 
 def _entry(record: Record) -> AuditEntry | Unreadable:

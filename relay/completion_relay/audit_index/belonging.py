@@ -7,16 +7,36 @@ record that stands at its offset.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Mapping
 
 from completion_relay.audit_index.checksum import as_text, digest
 from completion_relay.audit_index.columns import row_of
-from completion_relay.audit_index.store import OtherTopicError, Progress
+from completion_relay.audit_index.store import OtherTopicError, Progress, Source, Store
+from completion_relay.audit_index.tables import check_source
 from completion_relay.audit_trail import AuditTrail
 from completion_relay.topic_reader import Record
 from completion_schemas.audit import audit_fields
 from completion_schemas.errors import DecodeError
+
+
+async def progress_of(store: Store, trail: AuditTrail) -> dict[int, Progress]:
+    """Return how far an index of the topic that is open is.
+
+    Args:
+        store: The index.
+        trail: The opened topic.
+
+    Raises:
+        OtherTopicError: it is of another topic, or of one that was made anew or cut since.
+        AuditIndexError: the database cannot be used.
+        KafkaError: Kafka cannot be reached any more, or refuses.
+    """
+    source, progress, _ = await asyncio.to_thread(store.look, ())
+    check_source(store.name, source, Source(trail.partitions[0].topic, trail.cluster))
+    await check_topic(store.name, progress, trail)
+    return progress
 
 
 async def check_topic(name: str, progress: Mapping[int, Progress], trail: AuditTrail) -> None:

@@ -2,7 +2,7 @@
 
 DuckDB lets one process write a file, or several read it. So nobody keeps it open:
 each call opens it, does its work and closes it again, and who finds it locked
-waits. That costs 50 ms of the second or two that a batch of 50,000 records takes.
+waits. That costs 50 ms of the second that a batch of 25,000 records takes.
 """
 
 from __future__ import annotations
@@ -126,7 +126,15 @@ class DuckFile:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[DuckDBPyConnection]:
-        if not self._path.exists():
+        try:
+            is_there = self._path.exists()
+        except OSError as error:
+            # It is not Kafka that may not be reached, as who catches an OSError would say.
+            raise AuditIndexError(
+                f"database {self.name} cannot be opened: {error.strerror or error}: let this user into its "
+                "folder, or give another database"
+            ) from error
+        if not is_there:
             raise tables.no_index(self.name)
         with self._opened(read_only=True) as db:
             tables.source_of(_execute(db), self.name)

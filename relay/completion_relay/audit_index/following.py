@@ -45,9 +45,11 @@ async def follow(
             async with opened() as trail:
                 indexer, told = Indexer(trail, store), 0
                 while not stop.is_set():
-                    await indexer.catch_up(stop)
-                    added(indexer.added.records - told)
-                    told = indexer.added.records
+                    try:
+                        await indexer.catch_up(stop)
+                    finally:
+                        added(indexer.added.records - told)
+                        told = indexer.added.records
                     if indexer.added.unreadable and not is_told:
                         is_told = True
                         say(

@@ -14,7 +14,7 @@ from typing import Final
 
 from aiokafka import TopicPartition
 
-from completion_relay.audit_index.belonging import check_topic
+from completion_relay.audit_index.belonging import progress_of
 from completion_relay.audit_index.checksum import digest
 from completion_relay.audit_index.columns import row_of
 from completion_relay.audit_index.store import (
@@ -63,7 +63,6 @@ class Indexer:
         self._trail = trail
         self._store = store
         self._told = told
-        self._is_checked = False
         self.added = Added()
 
     async def catch_up(self, stop: asyncio.Event | None = None) -> None:
@@ -73,7 +72,7 @@ class Indexer:
             stop: Ends it early, with what was read until then written.
 
         Raises:
-            OtherTopicError: the topic was made anew since, or cut.
+            OtherTopicError: the topic was made anew since, or cut; or the index is another topic's by now.
             AuditIndexError: the database cannot be used.
             KafkaError: Kafka cannot be reached any more, or refuses.
         """
@@ -82,15 +81,13 @@ class Indexer:
                 await self._round(stop)
             except OvertakenError:
                 # Another indexer was faster: on from where it is, or it has made the index anew.
-                self._is_checked = False
                 continue
             return
 
     async def _round(self, stop: asyncio.Event | None) -> None:
-        progress = await asyncio.to_thread(self._store.progress)
-        if not self._is_checked:
-            await check_topic(self._store.name, progress, self._trail)
-            self._is_checked = True
+        # Checked each time: whoever follows has the topic open for months, in which it may be made
+        # anew, and so may the index, for another topic.
+        progress = await progress_of(self._store, self._trail)
         end = dict(await self._trail.end())
         chunks = self._chunks(progress, await self._trail.beginning())
         begin = {at: chunk.next for at, chunk in chunks.items()}

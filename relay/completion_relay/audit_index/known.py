@@ -2,7 +2,8 @@
 
 The index is as far as its indexer. So what it has is taken, and of what it has not nothing
 follows: from where it ends the topic says. So does it from the first record of a partition on that
-the index could not read: an indexer of an older version takes what a newer relay writes for one.
+the index could not read, as far as the topic still goes back: an indexer of an older version takes what
+a newer relay writes for no audit record.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from completion_relay.audit_index import asking
 from completion_relay.audit_index.columns import fields_of
 from completion_relay.audit_index.store import AuditIndexError, Progress, Source, Store
 from completion_relay.audit_index.tables import check_source
+from completion_relay.audit_trail import AuditEntry
+from completion_relay.topic_reader import Offsets
 from completion_schemas.audit import AuditRecord, audit_from_fields
 from completion_schemas.errors import DecodeError
 
@@ -31,14 +34,33 @@ class Known:
     """The database's, where a person reads it."""
     source: Source
     """Of what the index is."""
-    records: tuple[AuditRecord, ...]
-    """Of all that is before `after`."""
+    entries: tuple[AuditEntry, ...]
+    """In the order in which they were decided; those of one moment in that of their partition."""
     progress: Mapping[int, Progress]
 
     @property
+    def records(self) -> list[AuditRecord]:
+        """All that it has: some of them are also what is read on the topic from `after` on."""
+        return [entry.record for entry in self.entries]
+
+    @property
     def after(self) -> dict[int, int]:
-        """From which offset on each partition of the topic has what is not known."""
+        """From which offset on each partition of the topic may have what is not known."""
         return {number: _until(of) for number, of in self.progress.items()}
+
+    def beside(self, beginning: Offsets) -> list[AuditRecord]:
+        """Return what nobody finds who reads the topic from `after` on.
+
+        Args:
+            beginning: Where its partitions begin; what was before is the index's alone.
+        """
+        begins = {at.partition: offset for at, offset in beginning.items()}
+        after = self.after
+        return [
+            entry.record
+            for entry in self.entries
+            if entry.offset < max(after.get(entry.partition, 0), begins.get(entry.partition, 0))
+        ]
 
 
 NOTHING: Final = Known("", Source("", ""), (), {})
@@ -68,15 +90,14 @@ def known(
     source, progress, rows = store.look(queries)
     check_source(store.name, source, Source(topic, ""))
     try:
-        records = tuple(
-            audit_from_fields(fields_of(row)) for row in rows if row[1] < _until(progress[row[0]])
-        )
+        entries = [AuditEntry(audit_from_fields(fields_of(row)), row[0], row[1]) for row in rows]
     except (DecodeError, KeyError, TypeError, ValueError) as error:
         raise AuditIndexError(
             f"database {store.name}: a row of its index is no audit record ({error}): make it anew with "
             "`completion-relay audit index --rebuild`"
         ) from error
-    return Known(store.name, source, records, progress)
+    entries.sort(key=lambda entry: (entry.record.decided_at, entry.partition, entry.offset))
+    return Known(store.name, source, tuple(entries), progress)
 
 
 def _until(of: Progress) -> int:

@@ -73,7 +73,7 @@ async def _cluster_findings(
     )
     calls = Calls(at_once=1, seconds=connection.rpc_timeout)
     for namespace in connection.namespaces:
-        at = _Place(client, calls, connection, namespace)
+        at = _Place(client, calls, connection, namespace, completes)
         described = await _namespace(at)
         for finding in described:
             yield finding
@@ -91,6 +91,8 @@ class _Place:
     call: Calls
     connection: TemporalConnection
     namespace: str
+    completes: bool
+    """Whether activities are to be completed there, or only looked at."""
 
     def __str__(self) -> str:
         return str(Destination(self.connection.name, self.namespace))
@@ -119,6 +121,8 @@ async def _namespace(at: _Place) -> list[Finding]:
             ]
         if answer.status is RpcStatus.PERMISSION_DENIED:
             # Nothing else needs that right: whether events can be completed is looked at by itself.
+            if not at.completes:
+                return [Finding(check, Status.SKIPPED, f"may not be described ({answer.message})")]
             return [
                 Finding(
                     check,
@@ -185,7 +189,8 @@ def _judged(answer: object, check: str, granted: str, at: _Place) -> Finding:
 def _refused(check: str, answer: Answer, at: _Place) -> Finding:
     fix = "see the server's log, and run this again"
     if answer.status in _DENIED:
-        fix = f"give this API key or certificate the write role on {at} ({at.connection.help})"
+        role = "write" if at.completes else "read"
+        fix = f"give this API key or certificate the {role} role on {at} ({at.connection.help})"
     return Finding(check, Status.FAILED, f"{answer.status.name}: {answer.message}", fix)
 
 

@@ -143,7 +143,7 @@ def replay(
             metavar="N",
             min=1,
             max=1_000,
-            help="How often one event may be replayed in all. Beyond that a person should look at "
+            help="How many decided replays one event may have in all. Beyond that a person should look at "
             "it: it is not sent, but counted, and written to --parked-file. It does not go to the "
             "parked topic, from which the relay would take it up again by itself.",
             rich_help_panel=_HOW,
@@ -226,8 +226,10 @@ def replay(
 
         completion-relay replay --from 2026-01-30 --to 2026-01-31 --to-file january.jsonl
     """
-    if not all(one.strip() for one in event_id or ()):
-        raise InputError("--event-id is empty: give an event's id, or leave it out for all events")
+    # What an unset variable becomes; no id is empty but that of a record that tells none.
+    for option, ids in (("--event-id", event_id), ("--workflow-id", workflow_id)):
+        if not all(one.strip() for one in ids or ()):
+            raise InputError(f"{option} is empty: give an id, or leave it out for all events")
     settings = settings_from(config, kafka=kafka, temporal=temporal, database=database)
     asked = Asked(
         since=since,

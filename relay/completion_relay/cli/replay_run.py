@@ -11,7 +11,7 @@ import typer
 from completion_relay.cli.audit.decisions import ask_index, checked
 from completion_relay.cli.boundary import NO
 from completion_relay.cli.output import is_terminal, plural, print_note
-from completion_relay.cli.progress import progress
+from completion_relay.cli.progress import progress, scanning
 from completion_relay.cli.reach import REQUEST_TIMEOUT_MS, reaching_kafka
 from completion_relay.cli.replay_order import How
 from completion_relay.cli.replay_report import print_plan, print_result, print_row
@@ -80,12 +80,8 @@ async def _plan(settings: Settings, reading: Reading, how: How) -> Plan:
     # By their ids an index has some events' records at once; of all others the trail is read anyway.
     ids = sorted(reading.order.selection.event_ids)
     of_index = await checked(await ask_index(settings, event_ids=ids), reading.trail)
-    with progress(("reading the audit trail", None), is_shown=is_shown) as (step,):
-        await reading.prepare(
-            step,
-            known=of_index.records,
-            known_until=of_index.after,
-        )
+    with scanning("reading the audit trail") as told_how_far:
+        await reading.prepare(told_how_far, known=of_index.records, known_until=of_index.after)
     bars = (
         ("planning", reading.length),
         ("looking at Temporal", min(reading.length, reading.order.look_ups)),

@@ -27,7 +27,7 @@ from completion_relay.replay.source import Batch, FileSource, Source, TopicSourc
 from completion_relay.replay.trail import follow, read_trail
 from completion_relay.settings import Settings
 from completion_relay.topic_admin import TopicAdmin
-from completion_relay.topic_reader import Offsets
+from completion_relay.topic_reader import Offsets, Progress
 from completion_schemas.audit import AuditRecord
 
 _NAME_DIGITS: Final = 12
@@ -167,7 +167,7 @@ class Reading:
 
     async def prepare(
         self,
-        step: Step = silent,
+        progress: Callable[[Progress], None] = lambda _: None,
         *,
         known: Iterable[AuditRecord] = (),
         known_until: Mapping[int, int] | None = None,
@@ -175,7 +175,7 @@ class Reading:
         """Read the audit trail, and find out from it what is to be read.
 
         Args:
-            step: Told how many records were read.
+            progress: Told how far the reading has come.
             known: What the trail says of what is asked for, as far as that is known already.
             known_until: Of the trail's partitions: before which offset that is.
 
@@ -192,7 +192,7 @@ class Reading:
             since=selection.since if begins_with_since else None,
             known=known,
             known_until=known_until,
-            step=step,
+            progress=progress,
         )
         by_name = is_topic and selection.needs_trail
         there = await self._source.there({n: mark.span for n, mark in self.marks.items()})

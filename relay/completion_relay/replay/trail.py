@@ -7,11 +7,11 @@ import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 
-from completion_relay.audit_trail import AuditEntry, AuditTrail
+from completion_relay.audit_trail import CLOCK_SLACK_MS, AuditEntry, AuditTrail
 from completion_relay.replay.decisions import Decisions, Ended
 from completion_relay.replay.headers import Position
 from completion_relay.replay.selection import Selection
-from completion_relay.topic_reader import Offsets
+from completion_relay.topic_reader import Offsets, Progress
 from completion_schemas.audit import AuditRecord
 from completion_schemas.times import UnixNanos
 
@@ -24,7 +24,7 @@ async def read_trail(
     since: UnixNanos | None,
     known: Iterable[AuditRecord] = (),
     known_until: Mapping[int, int] | None = None,
-    step: Callable[[int], None],
+    progress: Callable[[Progress], None],
 ) -> tuple[Decisions, Mapping[int, set[int]]]:
     """Return what the trail says of events, and which records of a topic it names as asked for.
 
@@ -37,7 +37,7 @@ async def read_trail(
         since: When the first of what can be asked for was put there; None: nobody knows.
         known: What it says of what is asked for, as far as that is known already.
         known_until: Of its partitions: before which offset that is.
-        step: Told how many records were read.
+        progress: Told how far it has come.
 
     Raises:
         KafkaError: Kafka cannot be reached, or refuses.
@@ -50,9 +50,15 @@ async def read_trail(
             named[record.partition].add(record.offset)
 
     for record in known:
-        note(record)
+        # The topic is read from that time on; an index has what was decided before, too.
+        if since is None or record.decided_at >= since - CLOCK_SLACK_MS * 10**6:
+            note(record)
+        else:
+            decisions.note(record)
     # A replay has the id of its event: no other records say anything of these.
-    reading = trail.read(since=since, event_ids=selection.event_ids, after=known_until, step=step)
+    reading = trail.read(
+        since=since, event_ids=selection.event_ids, after=known_until, progress=progress
+    )
     async with contextlib.aclosing(reading) as entries:
         async for entry in entries:
             if isinstance(entry, AuditEntry):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aiokafka import TopicPartition
 
@@ -84,6 +84,15 @@ class Bound(StrEnum):
     """A partition has more than its share of `MOST_LOOKED_THROUGH`."""
     TIME = "time"
     """`LOOK_SECONDS` were over."""
+
+
+class Oldest(NamedTuple):
+    """The undecided event that was written first."""
+
+    event: Undecided | None
+    """None: there is none."""
+    bound: Bound | None
+    """Which bound was met: one that was not looked at may be older. None: all were looked at."""
 
 
 @dataclass(slots=True)
@@ -181,8 +190,12 @@ async def look(
     return found
 
 
-async def oldest(settings: Settings, options: Mapping[str, Any]) -> Undecided | None:
-    """Return the undecided event that was written first; None: there is none.
+async def oldest(
+    settings: Settings,
+    options: Mapping[str, Any],
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Oldest:
+    """Return the undecided event that was written first.
 
     The first one of each partition of the events' topic, where they are in the order in which
     they were written, and each parked one: these are in the order in which they were parked. Of
@@ -191,22 +204,33 @@ async def oldest(settings: Settings, options: Mapping[str, Any]) -> Undecided | 
     A commit that is a second old is the relay's habit (`relay.commit_interval`), so a busy
     relay always has something of that age.
 
+    Args:
+        settings: Group and topics.
+        options: What aiokafka takes to connect.
+        progress: Told how far it has come among those that are parked.
+
     Raises:
         TopicError: a topic is not there.
         KafkaError: Kafka cannot be reached, or refuses.
     """
     events = settings.topics.completions
     async with opened(settings, options) as (reader, spans):
-        return await _oldest(reader, spans, events)
+        return await _oldest(reader, spans, events, progress)
 
 
-async def _oldest(reader: TopicReader, spans: Spans, events: str) -> Undecided | None:
+async def _oldest(
+    reader: TopicReader,
+    spans: Spans,
+    events: str,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Oldest:
     first = {at: span for at, span in spans.items() if at.topic == events}
-    parked = _bounded({at: span for at, span in spans.items() if at.topic != events})
+    all_parked = {at: span for at, span in spans.items() if at.topic != events}
+    parked = _bounded(all_parked)
     found: Record | None = None
     for records in (
         first_undecided(reader, first, parked_of=events),
-        undecided(reader, parked),
+        undecided(reader, parked, progress),
     ):
         async with contextlib.aclosing(records):
             async for record in records:
@@ -214,7 +238,10 @@ async def _oldest(reader: TopicReader, spans: Spans, events: str) -> Undecided |
                     found is None or _written_at(record, events) < _written_at(found, events)
                 ):
                     found = record
-    return None if found is None else undecided_record(found, parked_of=events)
+    return Oldest(
+        None if found is None else undecided_record(found, parked_of=events),
+        None if parked == all_parked else Bound.SHARE,
+    )
 
 
 def _written_at(record: Record, events: str) -> UnixNanos:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.integration.audit_index.records import chunk_of, rows_of
@@ -239,7 +240,16 @@ def test_what_is_known_of_events_is_all_before_the_place_where_the_index_ends(
     assert [one.event_id for one in found.records] == ["a", "a"]
 
 
-def test_from_a_record_on_that_could_not_be_read_nothing_is_known(store: Store) -> None:
+def test_what_was_decided_at_one_moment_is_known_in_its_order(store: Store) -> None:
+    rows = rows_of([record(event_id="a", offset=offset) for offset in (7, 8, 9)])
+    store.write([chunk_of(rows)])
+    found = known(store, TOPIC, AuditFilter(event_id="a"))
+    assert [one.offset for one in found.records] == [7, 8, 9]
+
+
+def test_from_a_record_on_that_could_not_be_read_the_topic_tells_what_it_still_has(
+    store: Store,
+) -> None:
     rows = rows_of([record(event_id="a") for _ in range(5)])
     del rows[3]
     chunk = chunk_of(rows)
@@ -247,7 +257,9 @@ def test_from_a_record_on_that_could_not_be_read_nothing_is_known(store: Store) 
     store.write([chunk])
     store.write([chunk_of(rows_of([record(event_id="a")], begin=5), expected=5)])
     found = known(store, TOPIC, event_ids=["a"])
-    assert (len(found.records), found.after) == (3, {0: 3})
+    assert (len(found.records), found.after) == (5, {0: 3})
+    for begins, beside in ((0, 3), (3, 3), (5, 4), (9, 5)):
+        assert len(found.beside({TopicPartition(TOPIC, 0): begins})) == beside, begins
 
 
 def test_a_row_that_is_no_audit_record_is_said_to_be_none(store: Store, database: str) -> None:

@@ -27,8 +27,8 @@ def has(monkeypatch: pytest.MonkeyPatch, *records: AuditRecord, looked: Found | 
     async def decided(*_: Any) -> Decisions:
         return Decisions(list(records), [])
 
-    async def originals(*_: Any) -> dict[Any, Any]:
-        return {}
+    async def originals(*_: Any) -> tuple[dict[Any, Any], dict[str, str]]:
+        return {}, {}
 
     async def look(*_: Any) -> Found:
         if isinstance(looked, KafkaError):

@@ -37,6 +37,8 @@ ALL = ("--from", "1h")
         ((*ALL, "--namespace-map", "a=b", "--namespace-map", "a=c"), "gives a two new ones"),
         ((*ALL, "--id", "no name"), "name it otherwise"),
         (("--from", "yesterday"), "is not a time"),
+        (("--event-id", ""), "--event-id is empty: give an id, or leave it out"),
+        (("--workflow-id", " "), "--workflow-id is empty: give an id, or leave it out"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_the_way_out(

@@ -20,6 +20,7 @@ from completion_relay.audit_report.figures import (
 from completion_relay.cli.audit.report import _json
 from completion_relay.cli.report.page import About, ReportError, page
 from completion_relay.undecided.record import Undecided
+from completion_relay.undecided.search import Bound, Oldest
 from completion_schemas.times import UnixNanos
 
 HOUR = 3_600 * 10**9
@@ -78,7 +79,7 @@ class Seen(HTMLParser):
 
 @pytest.mark.parametrize("figures", [FIGURES, dataclasses.replace(FIGURES, decisions=0)])
 def test_nothing_is_loaded_and_nothing_is_run_whatever_the_ids_are(figures: Figures) -> None:
-    text = page(figures, waiting(EVIL, 0), ABOUT)
+    text = page(figures, Oldest(waiting(EVIL, 0), None), ABOUT)
     seen = Seen(text)
     assert not seen.tags & {"script", "img", "link", "iframe", "object", "a", "use", "image"}
     assert not [
@@ -89,16 +90,22 @@ def test_nothing_is_loaded_and_nothing_is_run_whatever_the_ids_are(figures: Figu
 
 
 def test_what_was_found_is_in_the_page() -> None:
-    text = page(FIGURES, waiting("completions", 24 * HOUR), ABOUT)
+    text = page(FIGURES, Oldest(waiting("completions", 24 * HOUR), None), ABOUT)
+    assert "not all that is parked" not in text
     for said in ("completions/3/17", "1 h 0 m", "dead_lettered (invalid)", "85.71 %", "p99"):
         assert said in text, said
     assert text.count("<svg") == 2
 
 
 def test_where_nothing_was_decided_and_nothing_waits_the_page_says_so() -> None:
-    text = page(dataclasses.replace(FIGURES, decisions=0), None, ABOUT)
+    text = page(dataclasses.replace(FIGURES, decisions=0), Oldest(None, None), ABOUT)
     assert "Nothing was decided in this time." in text
     assert "<svg" not in text
+
+
+def test_where_not_all_that_is_parked_was_looked_at_the_page_says_so() -> None:
+    text = page(FIGURES, Oldest(waiting("completions", 0), Bound.SHARE), ABOUT)
+    assert "not all that is parked was looked at" in text
 
 
 @pytest.mark.parametrize("library", ["jinja2", "pygal"])
@@ -107,7 +114,7 @@ def test_a_library_that_is_missing_is_named_with_its_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(ReportError, match=rf"needs {library}, .*completion-relay\[relay,audit\]"):
-        page(FIGURES, None, ABOUT)
+        page(FIGURES, Oldest(None, None), ABOUT)
 
 
 @pytest.mark.parametrize("span", [0, 1, HOUR, 24 * HOUR, 7 * 24 * HOUR, 365 * 24 * HOUR])
@@ -121,7 +128,9 @@ def test_a_day_has_a_bar_an_hour() -> None:
 
 def test_the_oldest_undecided_has_these_fields_for_a_program() -> None:
     """A field more of what is known of an undecided record is none of the report's."""
-    assert _json(FIGURES, waiting("completions", 24 * HOUR), ABOUT)["oldest_undecided"] == {
+    found = _json(FIGURES, Oldest(waiting("completions", 24 * HOUR), None), ABOUT)
+    assert found["all_parked_looked_at"] is True
+    assert found["oldest_undecided"] == {
         "topic": "completions",
         "partition": 3,
         "offset": 17,

@@ -8,11 +8,13 @@ from dataclasses import replace
 from tests.unit.relay.trails import MemoryTrail, decision
 
 from completion_relay.replay.again import Changes
+from completion_relay.replay.headers import Position
 from completion_relay.replay.progress import Mark
 from completion_relay.replay.reading import Order, Reading
 from completion_relay.replay.selection import Selection, Span
 from completion_relay.replay.source import Batch
 from completion_relay.settings import Settings
+from completion_schemas.audit import AuditRecord
 from completion_schemas.times import UnixNanos
 
 
@@ -35,12 +37,17 @@ class Source:
 
 
 async def prepared(
-    selection: Selection, mark: Mark, *, begin: int, trail: MemoryTrail | None = None
+    selection: Selection,
+    mark: Mark,
+    *,
+    begin: int,
+    trail: MemoryTrail | None = None,
+    known: Sequence[AuditRecord] = (),
 ) -> Reading:
     order = Order(selection=selection, changes=Changes("completions"), digest="d")
     reading = Reading(order, Settings(), {}, Source(begin), trail or MemoryTrail())
     reading.marks, reading.has_begun = {0: mark}, True
-    await reading.prepare()
+    await reading.prepare(known=known)
     return reading
 
 
@@ -73,3 +80,16 @@ async def test_of_events_that_the_trail_names_those_alone_are_gone_that_were_not
     named = Selection(event_ids=frozenset({"e"}))
     reading = await prepared(named, Mark("d", Span(10, 50), 20), begin=25, trail=trail)
     assert (reading.gone, reading.cut) == (1, 0)
+
+
+async def test_of_what_the_index_has_nothing_counts_that_was_decided_before_the_range() -> None:
+    """On the topic it is not even read. How the event ended is known all the same."""
+    old, new = (
+        replace(decision("e", decided=decided), offset=offset)
+        for decided, offset in ((100, 5), (9_000, 60))
+    )
+    named = Selection(event_ids=frozenset({"e"}), since=UnixNanos(8_000 * 10**9))
+    mark = Mark("d", Span(0, 100), 0, since=named.since)
+    reading = await prepared(named, mark, begin=25, known=(old, new))
+    assert reading.gone == 0
+    assert reading.decisions.last(Position("completions", 0, 5)) is not None

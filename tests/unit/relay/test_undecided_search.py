@@ -179,9 +179,22 @@ async def test_the_oldest_parked_event_is_not_the_one_that_was_parked_first() ->
         record(PARKED, 3, 41, parked("oldest", offset=5, at_ms=3_000)),
         record(PARKED, 3, 42, parked("again", offset=9, at_ms=6_000)),
     )
-    event = await _oldest(reader, SPANS, EVENTS)
+    event, bound = await _oldest(reader, SPANS, EVENTS)
     assert event is not None
-    assert (event.event_id, event.written_at) == ("oldest", 3_000 * 10**6)
+    assert (event.event_id, event.written_at, bound) == ("oldest", 3_000 * 10**6, None)
+
+
+async def test_where_not_all_that_is_parked_was_looked_at_the_oldest_may_be_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(searching, "MOST_LOOKED_THROUGH", 42)
+    reader = InMemory(
+        record(PARKED, 3, 40, parked("first", offset=8, at_ms=5_000)),
+        record(PARKED, 3, 45, parked("oldest", offset=5, at_ms=3_000)),
+    )
+    event, bound = await _oldest(reader, SPANS, EVENTS)
+    assert event is not None
+    assert (event.event_id, bound) == ("first", Bound.SHARE)
 
 
 async def test_the_oldest_is_no_instruction() -> None:
@@ -189,14 +202,14 @@ async def test_the_oldest_is_no_instruction() -> None:
         record(EVENTS, 3, 60, sent("event"), at_ms=9_000),
         record(PARKED, 3, 40, instruction_record(SAID), at_ms=1),
     )
-    event = await _oldest(reader, SPANS, EVENTS)
+    event, _ = await _oldest(reader, SPANS, EVENTS)
     assert event is not None
     assert event.event_id == "event"
 
 
 async def test_where_an_instruction_alone_waits_no_event_is_the_oldest() -> None:
     reader = InMemory(record(PARKED, 3, 40, instruction_record(SAID), at_ms=1))
-    assert await _oldest(reader, SPANS, EVENTS) is None
+    assert await _oldest(reader, SPANS, EVENTS) == (None, None)
 
 
 async def test_progress_ends_with_all_that_was_read() -> None:

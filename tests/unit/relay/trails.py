@@ -70,6 +70,10 @@ class MemoryTrail(AuditTrail):
             )
         )
 
+    def make_anew(self) -> None:
+        """Delete the topic, and create one of the same name."""
+        self._held.clear()
+
     async def end(self) -> Offsets:
         return {at: len(self._held[at.partition]) for at in self.partitions}
 

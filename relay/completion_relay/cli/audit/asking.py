@@ -9,7 +9,8 @@ from completion_relay.audit_filter import AuditFilter
 from completion_relay.audit_index import asking
 from completion_relay.audit_index.columns import Row, fields_of
 from completion_relay.audit_index.opening import store_at
-from completion_relay.audit_index.store import Store
+from completion_relay.audit_index.store import Source, Store
+from completion_relay.audit_index.tables import check_source
 from completion_relay.settings import Settings
 from completion_schemas.audit import AuditRecord, audit_from_fields
 
@@ -18,8 +19,25 @@ MOST_COUNTED: Final = 100_000
 _ROWS_AT_ONCE: Final = 1_000
 
 
+def own_index(settings: Settings) -> Store | None:
+    """Return the index that is to be asked in the topic's stead; None: the topic is.
+
+    Args:
+        settings: Where it is, and of which topic it has to be.
+
+    Raises:
+        OtherTopicError: it is of a topic of another name.
+        AuditIndexError: it cannot be asked.
+    """
+    store = index_of(settings)
+    if store is not None:
+        source, _, _ = store.look(())
+        check_source(store.name, source, Source(settings.topics.audit, ""))
+    return store
+
+
 def index_of(settings: Settings, *, patience: float = 60.0) -> Store | None:
-    """Return the index that is to be asked; None: the topic is.
+    """Return the index, of whatever topic it is; None: none is set.
 
     Args:
         settings: Where it is.

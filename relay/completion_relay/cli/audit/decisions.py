@@ -61,15 +61,16 @@ async def decisions_on(settings: Settings, wanted: AuditFilter) -> Decisions:
     try:
         async with opened_trail(settings) as trail:
             of_index = await checked(of_index, trail)
+            beside = of_index.beside(await trail.beginning())
             found = await newest(trail, wanted, 0, after=of_index.after)
     except (KafkaError, TopicError):
         if not of_index.records:
             raise
         until = await asyncio.to_thread(_latest, settings)
-        return Decisions(_in_order(of_index.records), [], until)
+        return Decisions(of_index.records, [], until)
     # What cannot be read is known when all that was found is.
     of_topic = found.records()
-    return Decisions(_in_order([*of_index.records, *of_topic]), found.unreadable)
+    return Decisions(_in_order([*beside, *of_topic]), found.unreadable)
 
 
 async def ask_index(
@@ -118,7 +119,7 @@ async def checked(of_index: Known, trail: AuditTrail) -> Known:
             print_note(
                 f"The index could not read {plural(of.unreadable, 'record')} of partition {number}, so the "
                 f"topic is read from offset {of.first_unreadable} on: if a newer relay wrote them, make the "
-                "index anew with `audit index --rebuild`."
+                "index anew with `audit index --rebuild`, which keeps what the topic still has."
             )
     return of_index
 

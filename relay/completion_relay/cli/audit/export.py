@@ -101,7 +101,7 @@ def export(
             writer = written_to(sys.stdout, kind)
         else:
             writer = opened.enter_context(exported(path, kind))
-        if store := asking.index_of(settings):
+        if store := asking.own_index(settings):
             count = _write_from(store, wanted, writer)
         else:
             count = asyncio.run(_write(settings, wanted, writer, unreadable))

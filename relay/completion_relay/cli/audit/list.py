@@ -77,7 +77,7 @@ def list_(
         reason=reason,
         key_id=key_id,
     )
-    if store := asking.index_of(settings):
+    if store := asking.own_index(settings):
         records, left_out = asking.newest(store, wanted, limit)
     else:
         # Imported here: what reads Kafka takes longer to import than an index to answer.

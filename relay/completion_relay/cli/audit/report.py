@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from completion_relay.audit_filter import AuditFilter
+from completion_relay.audit_index.belonging import progress_of
 from completion_relay.audit_report.figures import Decision, Figures, figures
 from completion_relay.audit_report.filling import filled
 from completion_relay.audit_trail import Unreadable
@@ -35,7 +36,7 @@ from completion_relay.cli.report.page import About, ReportError, page
 from completion_relay.cli.times import show_duration, show_time
 from completion_relay.settings import Settings
 from completion_relay.undecided.record import Undecided
-from completion_relay.undecided.search import oldest
+from completion_relay.undecided.search import MOST_LOOKED_THROUGH, Oldest, oldest
 
 
 def report(
@@ -93,13 +94,15 @@ def report(
 
 async def _gather(
     settings: Settings, wanted: AuditFilter
-) -> tuple[Figures, Undecided | None, str, list[Unreadable]]:
+) -> tuple[Figures, Oldest, str, list[Unreadable]]:
     unreadable: list[Unreadable] = []
-    waiting = await oldest(settings, reading_options(settings))
-    if store := asking.index_of(settings):
-        found = await asyncio.to_thread(figures, store, wanted)
-        return found, waiting, f"the index {store.name}", unreadable
+    with scanning("looking through what is parked") as progress:
+        waiting = await oldest(settings, reading_options(settings), progress)
     async with opened_trail(settings) as trail:
+        if index := asking.index_of(settings):
+            await progress_of(index, trail)
+            found = await asyncio.to_thread(figures, index, wanted)
+            return found, waiting, f"the index {index.name}", unreadable
         with scanning() as progress:
             async with filled(
                 trail, wanted, settings.topics.audit, unreadable=unreadable, progress=progress
@@ -118,40 +121,48 @@ def _write(path: Path, text: str) -> None:
         ) from None
 
 
-def _json(found: Figures, waiting: Undecided | None, about: About) -> dict[str, Any]:
+def _json(found: Figures, waiting: Oldest, about: About) -> dict[str, Any]:
     """Return all of it for a program; times and durations are nanoseconds, Kafka's timestamp milliseconds."""
+    event = waiting.event
     return {
         **dataclasses.asdict(about),
         **dataclasses.asdict(found),
         "oldest_undecided": None
-        if waiting is None
+        if event is None
         else {
-            "topic": waiting.topic,
-            "partition": waiting.partition,
-            "offset": waiting.offset,
-            "timestamp_ms": waiting.written_at // 10**6,
-            "event_id": waiting.event_id,
-            "type": waiting.type,
-            "age": _age(waiting, about),
+            "topic": event.topic,
+            "partition": event.partition,
+            "offset": event.offset,
+            "timestamp_ms": event.written_at // 10**6,
+            "event_id": event.event_id,
+            "type": event.type,
+            "age": _age(event, about),
         },
+        "all_parked_looked_at": waiting.bound is None,
     }
 
 
-def _age(waiting: Undecided, about: About) -> int:
-    return max(0, about.made_at - waiting.written_at)
+def _age(event: Undecided, about: About) -> int:
+    return max(0, about.made_at - event.written_at)
 
 
-def _print(found: Figures, waiting: Undecided | None, about: About) -> None:
+def _print(found: Figures, waiting: Oldest, about: About) -> None:
     print_line(
         f"{found.decisions:,} decisions from {show_time(about.since or found.oldest or 0)} to "
         f"{show_time(about.until)}, from {about.source}."
     )
-    if waiting is None:
+    event = waiting.event
+    if event is None:
         print_line("Oldest undecided: none.")
     else:
         print_line(
-            f"Oldest undecided: {waiting.topic}/{waiting.partition}/{waiting.offset}, for "
-            f"{show_duration(_age(waiting, about))}."
+            f"Oldest undecided: {event.topic}/{event.partition}/{event.offset}, for "
+            f"{show_duration(_age(event, about))}."
+        )
+    if waiting.bound:
+        print_note(
+            f"Of those that are parked {MOST_LOOKED_THROUGH:,} were looked at, an equal share of each "
+            "partition: another one may be older."
         )
     if not found.decisions:
         return

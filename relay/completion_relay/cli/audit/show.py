@@ -123,6 +123,7 @@ def show(
             print_now([asyncio.run(_now(settings, record)) for record in _activities(story)])
     else:
         print_undecided(event_id, settings, list(story.waits.undecided.values()))
+    tell_how_far(story.index_until)
     if not as_json:
         _print_bounds(story)
     print_unreadable(settings.topics.audit, story.unreadable)
@@ -132,7 +133,6 @@ def show(
 
 def _print_bounds(story: _Story) -> None:
     """Say of what else there may be why it is not told."""
-    tell_how_far(story.index_until)
     if story.not_read:
         print_note(f"The event's own record was not read: {story.not_read}.")
     if story.not_looked:
@@ -164,17 +164,13 @@ async def _story(settings: Settings, wanted: AuditFilter, *, whole: bool) -> _St
         # Someone who sends one id a thousand times gets no thousand look-ups.
         shown = story.records[:_MOST_ORIGINALS]
         try:
-            story.originals = await originals(
+            story.originals, not_read = await originals(
                 options, [(record.topic, record.partition, record.offset) for record in shown]
             )
         except KafkaError as error:
             story.not_read = type(error).__name__
         else:
-            unseen = {record.topic for record in shown} - {topic for topic, *_ in story.originals}
-            if unseen:
-                story.not_read = (
-                    f"topic {', '.join(sorted(unseen))} is not there, or this user may not see it"
-                )
+            story.not_read = "; ".join(f"topic {name} {why}" for name, why in not_read.items())
     try:
         with scanning("looking through what is undecided") as progress:
             story.waits = await look(settings, options, Wanted(wanted.event_id), progress)

@@ -12,7 +12,7 @@ from typing import Final
 
 from completion_relay.audit_report.figures import Figures
 from completion_relay.cli.times import show_duration, show_time
-from completion_relay.undecided.record import Undecided
+from completion_relay.undecided.search import Oldest
 from completion_schemas.errors import CompletionError
 
 _TEMPLATE: Final = "page.html.j2"
@@ -37,12 +37,12 @@ class About:
     """What was asked: the topic or the database, by name."""
 
 
-def page(figures: Figures, waiting: Undecided | None, about: About) -> str:
+def page(figures: Figures, waiting: Oldest, about: About) -> str:
     """Return the page.
 
     Args:
         figures: What is in it.
-        waiting: The oldest record that is not decided; None: there is none.
+        waiting: The oldest record that is not decided.
         about: What it says of itself.
 
     Raises:
@@ -70,7 +70,8 @@ def page(figures: Figures, waiting: Undecided | None, about: About) -> str:
     template = resources.files(__package__).joinpath(_TEMPLATE).read_text("utf-8")
     return environment.from_string(template).render(
         figures=figures,
-        waiting=waiting,
+        event=waiting.event,
+        is_bounded=waiting.bound is not None,
         about=about,
         dead_letters=figures.reasons,
         totals=figures.totals,

@@ -78,6 +78,8 @@ class Bulkhead:
         self.halted: str | None = None
         """Why it refuses everything; None: it does not."""
         self.in_flight = 0
+        self.looks = 0
+        """Looks under way, and those that wait for their turn."""
         self.turned_sick = Bell()
         """Rings when it has been sick for a second: who queues asks itself whether to go on waiting."""
         self.recoveries = 0
@@ -96,6 +98,8 @@ class Bulkhead:
         self._next_way = float("-inf")
         self._is_slow = False
         self._on_trial_since: float | None = None
+        self._needs_completion = False
+        """Whether a completion has to end the trial: one was refused."""
         self._failed_trials = 0
         self._next_trial = 0.0
         self._timer: Cancels | None = None
@@ -141,7 +145,7 @@ class Bulkhead:
             # nobody were let in, nobody could find out that it is well (a run of faults stood
             # still like that).
             return int(not self.in_flight and not self._queue)
-        return max(0, self._limit.calls - self.in_flight - len(self._queue))
+        return max(0, self._limit.calls - self.in_flight - len(self._queue) - self.looks)
 
     def try_enter(self) -> bool:
         """Take a permit if there is one and nobody waits for it."""
@@ -191,30 +195,43 @@ class Bulkhead:
         if self._was_sick:
             self._note_health()
 
-    def failed(self, event: Hashable, *, started: float) -> None:
+    def looked(self, *, started: float, ended: float) -> None:
+        """A look had an answer: it ends a trial that a look began.
+
+        One that a completion began a completion has to end. Where workflows may be described and
+        activities not completed, each event by ids would let all the others in, to be refused.
+
+        Args:
+            started: When it was made.
+            ended: When the answer came.
+        """
+        if self._on_trial_since is not None and not self._needs_completion:
+            self.succeeded(started=started, ended=ended)
+
+    def failed(self, event: Hashable, *, started: float, is_look: bool = False) -> None:
         """A call for an event, made at `started`, had no definite answer."""
         self._streak.failed(event)
         if self._on_trial_since is not None:
-            self._put_on_trial(started)
+            self._put_on_trial(started, is_look=is_look)
         self._note_health()
 
-    def throttled(self, *, started: float) -> None:
+    def throttled(self, *, started: float, is_look: bool = False) -> None:
         """A call made at `started` was refused for there being too many, or had no answer in time."""
         was_one = self._limit.calls == 1
         if self._on_trial_since is not None:
-            self._put_on_trial(started)
+            self._put_on_trial(started, is_look=is_look)
         elif self._limit.refused(started=started, now=self._clock.monotonic()):
             self._note_limit()
             if was_one:
-                self._put_on_trial(started)
+                self._put_on_trial(started, is_look=is_look)
         self._note_health()
 
-    def refused_all(self, detail: str, *, started: float) -> None:
+    def refused_all(self, detail: str, *, started: float, is_look: bool = False) -> None:
         """A call made at `started` was refused as every other would have been: halt the namespace."""
         if self.halted is None:
             self._observer.halted(self.namespace, detail)
         self.halted = detail
-        self._put_on_trial(started)
+        self._put_on_trial(started, is_look=is_look)
         self._note_health()
 
     def gives_way(self) -> bool:
@@ -265,8 +282,10 @@ class Bulkhead:
         self._timer = None
         self._admit()
 
-    def _put_on_trial(self, started: float) -> None:
+    def _put_on_trial(self, started: float, *, is_look: bool) -> None:
         now = self._clock.monotonic()
+        # Of those that came before the trials began too: they say what is refused.
+        self._needs_completion |= not is_look
         if self._on_trial_since is None:
             self._on_trial_since = now
         elif started < self._on_trial_since:
@@ -276,6 +295,7 @@ class Bulkhead:
 
     def _end_trial(self) -> None:
         self._on_trial_since = None
+        self._needs_completion = False
         self._failed_trials = 0
         if self.halted is not None:
             self.halted = None

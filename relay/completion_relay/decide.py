@@ -12,12 +12,12 @@ import dataclasses
 from typing import overload
 
 from completion_relay.decision import Decision, Former, Park
-from completion_relay.evidence import Decided, Pending
+from completion_relay.evidence import RESULT_TOO_LARGE, Decided, Pending
 from completion_relay.identity import RecordMark
 from completion_relay.instead import callee_canceled, limited_payloads, too_large
 from completion_relay.looking import Looking
 from completion_relay.means import Means
-from completion_relay.place import Place
+from completion_relay.place import LetGoError, Place
 from completion_relay.verdict import (
     NAMESPACE_NOT_FOUND,
     Answer,
@@ -93,7 +93,7 @@ class _Way:
         "_bulkhead",
         "_event",
         "_guessed_over",
-        "_may_land",
+        "_holds_permit",
         "_means",
         "_namespace",
         "_note",
@@ -117,9 +117,8 @@ class _Way:
         """Bytes of a result that is over a limit which is a guess; 0: none was judged by one."""
         self._proofs = 0
         """Refusals in a row that were the event's own."""
-        self._may_land = waiting.tries > 0
-        """Whether a call of this event's may still be under way, its answer lost: nobody has kept what
-        came of those that it made before it was parked."""
+        self._holds_permit = False
+        """Whether the permit of the look that was just made is there for the call."""
 
     async def go(self) -> Decision | Park:
         payloads = limited_payloads(self._outcome)
@@ -133,7 +132,14 @@ class _Way:
                 if refused is not None:
                     return refused
         while True:
-            decision = await self._try()
+            try:
+                decision = await self._try()
+            except LetGoError:
+                if not (self._is_by_ids and self._waiting.may_land and _is_retried(self._outcome)):
+                    raise
+                # Whoever has the partition next would look once and call, and both may land: a
+                # parked copy says that a call may.
+                return self._waiting.park("a call of it may still arrive", itself=True)
             if isinstance(decision, Park):
                 return decision
             if decision is not None:
@@ -180,7 +186,7 @@ class _Way:
             self._over_the_limit(size, limit)
 
     async def _try(self) -> Decision | Park | None:
-        by_ids = not self._event.activity.task_token
+        by_ids = self._is_by_ids
         if by_ids:
             # By ids Temporal checks neither attempt nor start, and a failure
             # delivered twice burns two attempts (seen on server 1.32.0).
@@ -188,15 +194,14 @@ class _Way:
             if not isinstance(found, Pending):
                 return found
         means, bulkhead = self._means, self._bulkhead
-        has_waited = means.gate.is_closed or not bulkhead.try_enter()
+        has_waited = not self._is_let_in()
         if has_waited:
             park = await self._waiting.for_a_permit()
             if park is not None:
                 return park
         waiting, monotonic = self._waiting, means.clock.monotonic
         try:
-            if self._guessed_over and not self._may_land:
-                # One that may land would fail the activity: what became of that, `_refused` says.
+            if self._guessed_over:
                 await self._measure_again()
             # Meanwhile the attempt may have timed out, and another one would be completed. Not the
             # permit first and then the only look: a look may go on for `relay.early_timeout`, and
@@ -213,12 +218,23 @@ class _Way:
             sign = sign_of(answer)
             if sign is Sign.HALTED and await self._is_of_a_lost_namespace(answer):
                 sign = Sign.WELL
-            if sign is Sign.FAILING:
-                self._may_land = True
             waiting.heard(answer, sign, started=started, ended=ended)
         finally:
             bulkhead.leave()
         return await self._act_on(answer, sign)
+
+    @property
+    def _is_by_ids(self) -> bool:
+        return not self._event.activity.task_token
+
+    def _is_let_in(self) -> bool:
+        """Take a permit, or that of the look before: the two are one trial."""
+        is_held, self._holds_permit = self._holds_permit, False
+        if self._means.gate.is_closed:
+            if is_held:
+                self._bulkhead.leave()
+            return False
+        return is_held or self._bulkhead.try_enter()
 
     async def _act_on(self, answer: Answer, sign: Sign) -> Decision | Park | None:
         verdict = judge(answer, outcome=self._outcome.type, tried=self._tried)
@@ -232,7 +248,7 @@ class _Way:
             case Look():
                 found = await self._look(until_pending=False)
                 if isinstance(found, Pending):
-                    # Only weather with the deadline passed comes to a pending activity.
+                    # The deadline has passed: else a pending activity is looked at again.
                     return self._decision(
                         Disposition.EXPIRED,
                         f"the deadline has passed; the last answer was {answer.status}",
@@ -274,7 +290,7 @@ class _Way:
         if isinstance(found, Park):
             return found
         if isinstance(found, Decided):
-            return self._decision(found.disposition, found.detail)
+            return self._known(found)
         self._proofs = self._proofs + 1 if isinstance(found, Pending) else 0
         # With several failing and none getting through it is the namespace: a
         # database that reads and cannot write must not drain the topic.
@@ -320,21 +336,32 @@ class _Way:
             if until_pending
             else not isinstance(self._outcome, Heartbeat)
         )
-        found = await self._looking().until_known(
+        looking = self._looking()
+        found = await looking.until_known(
             until_pending=until_pending,
             gives_up=lambda: is_given_up or self._deadline_has_passed(),
-            may_land=self._may_land and matters,
+            may_land=self._waiting.may_land and matters,
         )
+        self._holds_permit = looking.holds_permit
         match found:
-            case Decided(disposition, detail):
-                return self._decision(disposition, detail)
+            case Decided():
+                return self._known(found)
             case DeadLetter():
                 return self._dead_letter(found)
             case Pending() if until_pending and matters:
-                self._may_land = False  # or it would have landed
+                self._waiting.may_land = False  # or it would have landed
                 return found
             case _:
                 return found
+
+    def _known(self, found: Decided) -> Decision:
+        if found.in_its_stead and self._refused is None and not _is_called_too_large(self._event):
+            # It did so in an earlier life, and died before it could say so; the limit may have been
+            # raised since, or have been a guess then.
+            return self._dead_letter(
+                DeadLetter(DeadLetterReason.TOO_LARGE, f"failed in its stead: {found.detail}")
+            )
+        return self._decision(found.disposition, found.detail)
 
     def _looking(self) -> Looking:
         return Looking(self._event, self._waiting)
@@ -385,3 +412,11 @@ def _is_retried(outcome: Outcome) -> bool:
     if not isinstance(outcome, Failed):
         return False
     return not application_failure(outcome.failure).application_failure_info.non_retryable
+
+
+def _is_called_too_large(event: CompletionEvent) -> bool:
+    """Whether the event is itself a failure of the type that stands for one that is too large."""
+    if not isinstance(event.outcome, Failed):
+        return False
+    info = application_failure(event.outcome.failure).application_failure_info
+    return bool(info.type == RESULT_TOO_LARGE)

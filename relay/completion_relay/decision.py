@@ -85,6 +85,12 @@ class Former:
     """Completion calls that were made."""
     first_failed_at: UnixNanos | None = None
     """When the first of the refusals was that nobody else explains; None: there was none."""
+    may_land: bool = False
+    """Whether one of the calls had no answer, and nothing has told since what came of it."""
+    failed_itself: bool = False
+    """Whether it was parked for something of its own, and not for its namespace or cluster alone."""
+    early_since: UnixNanos | None = None
+    """Since when its activity has been waited for, which is not scheduled yet; None: it has not."""
     keeps_place: float = 0.0
     """For how many seconds it keeps its place now, although others wait behind it."""
 
@@ -95,9 +101,7 @@ class Park:
 
     reason: str
     """What it waits for, for a person."""
-    tries: int
-    """Completion calls that were made, those before an earlier parking included."""
-    first_failed_at: UnixNanos | None
-    """See `Former`; None where the event never got to fail, as in a halted namespace."""
+    former: Former
+    """What came of it so far, before an earlier parking too."""
     status: Status | None
     """The answer to the last call; None: none was made this time."""

@@ -78,6 +78,8 @@ class Decided:
 
     disposition: Disposition
     detail: str
+    in_its_stead: bool = False
+    """Whether the event's own record ended the activity by a failure in its stead, for being too large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +117,13 @@ def from_pending(
     """
     failure = as_sent(pending.last_failure)
     is_newer = is_newer or (bool(question.attempt) and pending.attempt > question.attempt)
-    by_this_event = _attribution(question, failure.source, failed_as(failure))
+    outcomes = failed_as(failure)
+    by_this_event = _attribution(question, failure.source, outcomes)
     if by_this_event in (Disposition.APPLIED, Disposition.DUPLICATE):
         return Decided(
             by_this_event,
             f"Temporal took the failure and retries the activity, now at attempt {pending.attempt}",
+            in_its_stead=_is_in_its_stead(by_this_event, outcomes),
         )
     if by_this_event is Disposition.CONFLICT:
         return Decided(
@@ -178,11 +182,18 @@ class End:
             return Decided(
                 Disposition.EXPIRED, f"the activity timed out (history event {self.event_id})"
             )
+        disposition = _attribution(question, self.identity, self.outcomes) or Disposition.CONFLICT
         return Decided(
-            _attribution(question, self.identity, self.outcomes) or Disposition.CONFLICT,
+            disposition,
             f"{self.kind} by {self.identity or 'somebody without identity'} (history event "
             f"{self.event_id})",
+            in_its_stead=_is_in_its_stead(disposition, self.outcomes),
         )
+
+
+def _is_in_its_stead(disposition: Disposition, outcomes: tuple[str, ...]) -> bool:
+    too_large = _REPORTED_AS_FAILED[RESULT_TOO_LARGE]
+    return disposition is Disposition.APPLIED and outcomes == too_large
 
 
 def _attribution(

@@ -14,6 +14,7 @@ from completion_relay.bell import Bell
 from completion_relay.clock import Clock
 from completion_relay.verdict import Answer, Sign, frontend_answered
 from completion_relay.weather import State, Weather
+from completion_schemas.events import UnixNanos
 
 
 class Forecasts(Protocol):
@@ -67,6 +68,8 @@ class WeatherGate:
         """Whether the cluster is away as a whole: the probe said so too. Then no records are taken."""
         self.returns = 0
         """How often it came back from being away."""
+        self.back_at: UnixNanos | None = None
+        """When it did the last time; None: it has not been away."""
         self.returned = Bell()
         """Rings each time it does."""
 
@@ -143,6 +146,7 @@ class WeatherGate:
         if self.is_away:
             self.is_away = False
             self.returns += 1
+            self.back_at = self._clock.now()
             self._observer.back()
             self.returned.ring()
         # After a mere doubt too: who would have given in meanwhile had nobody to gain by it.

@@ -123,12 +123,7 @@ class Instruction:
 
 def held_back(hold: Hold, former: Former, status: Status | None = None) -> Park:
     """Return the parking that an operator asked for."""
-    return Park(
-        reason=who_and_why(hold),
-        tries=former.tries,
-        first_failed_at=former.first_failed_at,
-        status=status,
-    )
+    return Park(reason=who_and_why(hold), former=former, status=status)
 
 
 def who_and_why(said: Instruction | Hold) -> str:

@@ -29,7 +29,7 @@ from completion_schemas.events import CompletionEvent
 class Looking:
     """One event's looks."""
 
-    __slots__ = ("_event", "_looked_at", "_waiting")
+    __slots__ = ("_event", "_looked_at", "_waiting", "holds_permit")
 
     def __init__(self, event: CompletionEvent, waiting: Waiting) -> None:
         """Look at nothing yet.
@@ -42,6 +42,8 @@ class Looking:
         self._waiting = waiting
         self._looked_at = 0.0
         """When the latest look was made, seconds of the clock: not before there was a permit for it."""
+        self.holds_permit = False
+        """Whether the permit of the latest look is there for the call: the two are one trial."""
 
     async def once(self) -> Finding | Answer | Park | None:
         """Return what one look finds; None where neither ids nor a readable token tell where."""
@@ -64,6 +66,9 @@ class Looking:
     ) -> Decided | Pending | DeadLetter | Park:
         """Look until it is known what became of the activity; bounded.
 
+        Where one event at a time tries, `holds_permit` says afterwards whether the look's permit is
+        there for the call.
+
         Args:
             until_pending: Before a call by ids: a pending activity is what is
                 hoped for. Otherwise it only tells something where the event is given up.
@@ -75,12 +80,14 @@ class Looking:
         question = question_for(self._event, self._waiting.mark)
         if question is None:
             return Decided(Disposition.UNKNOWN, "there are no ids, and the token cannot be read")
-        clock = self._waiting.means.clock
+        clock, patience = self._waiting.means.clock, self._waiting.means.patience
         started = clock.monotonic()
+        before = self._waiting.early_for()
+        pending_until = float("-inf")
         looks = 0
         while True:
             asked = clock.monotonic()
-            found = await self._find(question)
+            found = await self._find(question, keeps_permit=until_pending)
             if isinstance(found, Park | Decided):
                 return found
             if isinstance(found, Answer):
@@ -93,19 +100,30 @@ class Looking:
             started += self._looked_at - asked  # nor does an outage that ended before the look
             is_given_up = not until_pending and gives_up()
             doubt = self._doubt(found, until_pending=until_pending, is_given_up=is_given_up)
-            limit = self._limit(found, until_pending=until_pending)
-            waited = clock.monotonic() - started
+            now = clock.monotonic()
             if isinstance(found, Pending) and doubt is None:
-                if not may_land or waited >= self._waiting.means.patience.look_timeout:
+                if not may_land or now - started >= patience.look_timeout:
                     return found
-            elif waited >= limit:
-                return Decided(Disposition.UNKNOWN, f"{doubt}, after {limit:g} s")
+                # What lands now may be in history later than it is pending no more.
+                pending_until = now
+            self._give_back()
+            if until_pending and isinstance(found, Pending | NotScheduled) and doubt is not None:
+                waited = before + now - started
+                if waited >= patience.early_timeout:
+                    return _unknown(doubt, patience.early_timeout)
+                park = self._waiting.for_its_activity(doubt, waited)
+                if park is not None:
+                    return park
+            elif doubt is not None and now - max(started, pending_until) >= patience.look_timeout:
+                return _unknown(doubt, patience.look_timeout)
             looks += 1
             await self._waiting.pause(
                 backoff(looks, initial=0.05, maximum=1.0, rng=self._waiting.means.rng)
             )
 
-    async def _find(self, question: Question) -> Finding | Answer | Park:
+    async def _find(
+        self, question: Question, *, keeps_permit: bool = False
+    ) -> Finding | Answer | Park:
         """Look once, when the cluster is there; where one event at a time tries, that is a trial, too."""
         known = self._known(question)
         if known is not None:
@@ -116,9 +134,19 @@ class Looking:
         park = await self._waiting.for_a_permit()
         if park is not None:
             return park
+        self.holds_permit = True
         try:
-            return await self._found(question, holds_permit=True)
-        finally:
+            found = await self._found(question, holds_permit=True)
+        except BaseException:
+            self._give_back()
+            raise
+        if not (keeps_permit and isinstance(found, Pending)):
+            self._give_back()
+        return found
+
+    def _give_back(self) -> None:
+        if self.holds_permit:
+            self.holds_permit = False
             self._waiting.bulkhead.leave()
 
     def _known(self, question: Question) -> Decided | None:
@@ -132,25 +160,28 @@ class Looking:
             return known
         means, bulkhead = self._waiting.means, self._waiting.bulkhead
         self._looked_at = started = means.clock.monotonic()
-        found = await means.triage.find(
-            self._waiting.namespace, question, holds_permit=holds_permit
-        )
+        bulkhead.looks += not holds_permit
+        try:
+            found = await means.triage.find(
+                self._waiting.namespace, question, holds_permit=holds_permit
+            )
+        finally:
+            bulkhead.looks -= not holds_permit
         if not isinstance(found, Answer):
             means.gate.answered()
-            if bulkhead.is_on_trial:
-                bulkhead.succeeded(started=started, ended=means.clock.monotonic())
+            bulkhead.looked(started=started, ended=means.clock.monotonic())
             return found
         sign = sign_of(found)
         means.gate.noted(self._waiting.mark, sign)
         if sign is Sign.HALTED:
-            bulkhead.refused_all(f"{found.status}: {found.message}", started=started)
+            bulkhead.refused_all(f"{found.status}: {found.message}", started=started, is_look=True)
         elif sign is Sign.THROTTLED:
             # Temporal counts looks and completions against the same limits. To the event it is
             # neither a try nor a refusal.
-            bulkhead.throttled(started=started)
+            bulkhead.throttled(started=started, is_look=True)
         elif sign is Sign.FAILING and bulkhead.is_on_trial:
             # Else one look after the other would be made of a namespace that does not answer them.
-            bulkhead.failed(self._waiting.mark, started=started)
+            bulkhead.failed(self._waiting.mark, started=started, is_look=True)
         return found
 
     async def _on_failed_look(self, answer: Answer) -> DeadLetter | Park | None:
@@ -159,11 +190,6 @@ class Looking:
             return verdict
         # The next look of a halted namespace waits for its turn.
         return None if isinstance(verdict, Halt) else await self._waiting.after(answer)
-
-    def _limit(self, found: Finding, *, until_pending: bool) -> float:
-        is_early = until_pending and isinstance(found, Pending | NotScheduled)
-        patience = self._waiting.means.patience
-        return patience.early_timeout if is_early else patience.look_timeout
 
     def _doubt(
         self, found: Finding, *, until_pending: bool, is_given_up: bool = False
@@ -179,3 +205,7 @@ class Looking:
         if attempt and found.attempt != attempt:
             return f"the activity is at attempt {found.attempt}, the event is for {attempt}"
         return None
+
+
+def _unknown(doubt: str, seconds: float) -> Decided:
+    return Decided(Disposition.UNKNOWN, f"{doubt}, after {seconds:g} s")

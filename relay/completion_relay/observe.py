@@ -218,7 +218,7 @@ class Observer:
             "event parked",
             position=position,
             reason=park.reason,
-            tries=park.tries,
+            tries=park.former.tries,
             times=times,
         )
 

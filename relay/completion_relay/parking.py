@@ -24,6 +24,7 @@ _REASON_BYTES = 4_096
 _OFFSET = 2**63 - 1
 _NANOSECONDS = 2**63 - 1
 _PARTITION = 2**31 - 1
+_YES = "yes"
 _COUNT = 10**9
 """Of tries. The audit record's is a 32-bit number, and there may be more of them."""
 
@@ -77,6 +78,7 @@ def parked_record(
         relay_id: Who parks it.
         hold: That an operator had it parked, now or before.
     """
+    former = park.former
     said = {
         "topic": delivery.topic,
         "partition": str(delivery.partition),
@@ -86,8 +88,11 @@ def parked_record(
         "received-at": str(delivery.received_at),
         "not-before": str(not_before),
         "times": str(times),
-        "tries": str(park.tries),
-        "first-failed-at": "" if park.first_failed_at is None else str(park.first_failed_at),
+        "tries": str(former.tries),
+        "first-failed-at": _optional(former.first_failed_at),
+        "may-land": _YES if former.may_land else "",
+        "failed-itself": _YES if former.failed_itself else "",
+        "early-since": _optional(former.early_since),
         "reason": park.reason.encode()[:_REASON_BYTES].decode("utf-8", "ignore"),
         "relay-id": relay_id,
     }
@@ -116,7 +121,6 @@ def read_ticket(headers: Headers, *, of: str) -> Ticket:
     try:
         said = OwnHeaders(headers, PREFIX)
         topic, key = said.text("topic"), said.text("key")
-        failed = said.text("first-failed-at")
         if topic != of:
             raise ParkedRecordError(f"header {PREFIX}topic must be {of}")
         return Ticket(
@@ -129,12 +133,7 @@ def read_ticket(headers: Headers, *, of: str) -> Ticket:
             received_at=UnixNanos(said.number("received-at", most=_NANOSECONDS)),
             not_before=UnixNanos(said.number("not-before", most=_NANOSECONDS)),
             times=said.number("times", least=1, most=_COUNT),
-            former=Former(
-                tries=said.number("tries", most=_COUNT),
-                first_failed_at=UnixNanos(said.number("first-failed-at", most=_NANOSECONDS))
-                if failed
-                else None,
-            ),
+            former=_former(said),
             hold=Hold(
                 by=said.text("by"),
                 why=said.text("why"),
@@ -145,6 +144,29 @@ def read_ticket(headers: Headers, *, of: str) -> Ticket:
         )
     except HeaderError as error:
         raise ParkedRecordError(str(error)) from None
+
+
+def _former(said: OwnHeaders) -> Former:
+    tries, first_failed_at = said.number("tries", most=_COUNT), _when(said, "first-failed-at")
+    # A relay of a former version says neither: it took any call for one that may land, and waited
+    # where there was a refusal.
+    return Former(
+        tries=tries,
+        first_failed_at=first_failed_at,
+        may_land=bool(said.text("may-land")) if "may-land" in said else tries > 0,
+        failed_itself=bool(said.text("failed-itself"))
+        if "failed-itself" in said
+        else first_failed_at is not None,
+        early_since=_when(said, "early-since") if "early-since" in said else None,
+    )
+
+
+def _optional(when: UnixNanos | None) -> str:
+    return "" if when is None else str(when)
+
+
+def _when(said: OwnHeaders, name: str) -> UnixNanos | None:
+    return UnixNanos(said.number(name, most=_NANOSECONDS)) if said.text(name) else None
 
 
 class Order:
@@ -158,6 +180,8 @@ class Order:
         self._parked: dict[int, int | set[int]] = {}
         """By the hash of the activity's key: the first offset of its one event, or those of its events."""
         self._count = 0
+        self._asked: dict[int, bool] = {}
+        """By offset, whether the event is parked, where that was asked: an instruction asks each second."""
 
     def __len__(self) -> int:
         """How many events are parked."""
@@ -165,6 +189,7 @@ class Order:
 
     def park(self, key: str, offset: int) -> None:
         """Take note of an event by its activity and first offset; again is the same."""
+        self._asked.pop(offset, None)
         activity = hash(key)
         there = self._parked.get(activity)
         if there is None:
@@ -184,6 +209,7 @@ class Order:
         activity = hash(key)
         if offset not in self._offsets(activity):
             return
+        self._asked.pop(offset, None)
         self._count -= 1
         there = self._parked[activity]
         if isinstance(there, set) and len(there) > 1:
@@ -192,11 +218,13 @@ class Order:
             del self._parked[activity]
 
     def has(self, offset: int) -> bool:
-        """Whether the event of that first offset is parked; takes time by the activities that are."""
-        return any(
-            offset == parked if isinstance(parked, int) else offset in parked
-            for parked in self._parked.values()
-        )
+        """Whether the event of that first offset is parked; the first time it looks at all that are."""
+        if offset not in self._asked:
+            self._asked[offset] = any(
+                offset == parked if isinstance(parked, int) else offset in parked
+                for parked in self._parked.values()
+            )
+        return self._asked[offset]
 
     def is_behind(self, key: str, offset: int) -> bool:
         """Whether an earlier event of the activity is parked and not decided."""

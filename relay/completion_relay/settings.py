@@ -221,7 +221,8 @@ class RelaySettings(Section):
     park_after: float = Field(default=300.0, gt=0)
     """How long an event may wait, after a refusal or for a namespace that is halted, before it is
     moved to the parked topic, seconds; at once where it holds up others. It is taken up again by
-    itself. Nothing is parked while nothing else could be decided either."""
+    itself, and one that nothing but its namespace kept is moved again after `park_maximum` at the earliest.
+    Nothing is parked while nothing else could be decided either."""
     park_initial: float = Field(default=5.0, gt=0, le=3_600)
     """How long a parked event is left alone at first, seconds; doubled each time it is parked again,
     with jitter. One that nothing but its namespace kept goes as soon as that is well."""
@@ -233,7 +234,8 @@ class RelaySettings(Section):
     activity has to stay pending before an event with a call that had no answer is `expired` or
     `exhausted`, and before a failure by ids with such a call is called again. Danger: shorter than `temporal.rpc_timeout`, such a call may still land afterwards."""
     early_timeout: float = Field(default=60.0, ge=0, le=86_400)
-    """How long an event by ids waits for its activity to be scheduled, seconds; then `unknown`."""
+    """How long an event by ids waits for its activity to be scheduled, seconds; then `unknown`. On the
+    parked topic where it holds up others."""
     allow_current_run: bool = False
     """Whether an event by ids may leave out run_id and mean the current run. Danger: after
     continue-as-new that is another run's activity of the same id (seen on server 1.32.0)."""

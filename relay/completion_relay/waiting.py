@@ -10,6 +10,7 @@ an operator speaks of raises `ToldError`, from the queue too; a call under way i
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from completion_relay.bell import Bell, Waiter
@@ -43,8 +44,10 @@ class Waiting:
         "_waits",
         "bulkhead",
         "calls",
+        "early_since",
         "first_failed_at",
         "mark",
+        "may_land",
         "means",
         "namespace",
         "status",
@@ -70,8 +73,12 @@ class Waiting:
         self._keeps_place = max(_GRACE, former.keeps_place)
         self._waits = former.tries
         self._in_trouble_since: float | None = None
-        self.first_failed_at: UnixNanos | None = former.first_failed_at
+        self.first_failed_at = self._since_an_outage(former.first_failed_at)
         """When the first of the refusals was that nobody else explains; None: there was none."""
+        self.early_since = self._since_an_outage(former.early_since)
+        """See `Former`."""
+        self.may_land = former.may_land
+        """See `Former`."""
         self.tries = former.tries
         """Completion calls so far."""
         self.status: Status | None = None
@@ -79,11 +86,21 @@ class Waiting:
         self.calls: list[Call] = []
         """Of these, for the audit trail: none where the only one was answered OK, some of very many."""
 
+    def _since_an_outage(self, when: UnixNanos | None) -> UnixNanos | None:
+        """Return a time before it was parked; None where the cluster has been away since."""
+        back_at = self._gate.back_at
+        return None if when is None or (back_at is not None and when < back_at) else when
+
     def refused_for(self) -> float:
         """Return the seconds since the first of the refusals that nobody else explains."""
-        if self.first_failed_at is None:
-            return 0.0
-        return (self.means.clock.now() - self.first_failed_at) / 1e9
+        return self._seconds_since(self.first_failed_at)
+
+    def early_for(self) -> float:
+        """Return the seconds for which its activity had been waited for when it was taken up."""
+        return self._seconds_since(self.early_since)
+
+    def _seconds_since(self, when: UnixNanos | None) -> float:
+        return 0.0 if when is None else (self.means.clock.now() - when) / 1e9
 
     def heard(self, answer: Answer, sign: Sign, *, started: float, ended: float) -> None:
         """Tell gate and bulkhead what came of a completion call.
@@ -106,6 +123,7 @@ class Waiting:
             case Sign.THROTTLED:
                 self.bulkhead.throttled(started=started)
             case Sign.FAILING:
+                self.may_land = True
                 if self.first_failed_at is None:
                     self.first_failed_at = self.means.clock.now()
                 # CANCELLED "Timeout expired" is the SDK's own deadline (seen with 1.35.0).
@@ -190,6 +208,8 @@ class Waiting:
         means.observer.retried(self.bulkhead.namespace, answer, self.mark, seconds)
         ends = means.clock.monotonic() + seconds
         is_throttled = sign_of(answer) is Sign.THROTTLED
+        if not is_throttled:
+            self._keeps_place = _GRACE
         returns, recoveries = gate.returns, self.bulkhead.recoveries
         waiter = Waiter()
         while True:
@@ -206,7 +226,7 @@ class Waiting:
             left = ends - means.clock.monotonic()
             if left < _SHORT or (is_throttled and self.bulkhead.recoveries != recoveries):
                 return None
-            park = self._giving_in(f"{answer.status}: {answer.message}")
+            park = self._giving_in(f"{answer.status}: {answer.message}", itself=not is_throttled)
             if park is not None:
                 return park
             until = self._until_giving_in()
@@ -214,6 +234,17 @@ class Waiting:
             if is_throttled:
                 bells.append(self.bulkhead.recovered)
             await waiter.wait(means.clock, left if until is None else min(left, until), *bells)
+
+    def for_its_activity(self, reason: str, waited: float) -> Park | None:
+        """Give in before another look for an activity that is not there yet; None: look on.
+
+        Args:
+            reason: What was found, for a person.
+            waited: For how many seconds it has been looked for, those before a parking included.
+        """
+        self.early_since = UnixNanos(self.means.clock.now() - round(waited * 1e9))
+        self._keeps_place = _GRACE
+        return self._giving_in(reason, itself=True)
 
     async def pause(self, seconds: float) -> None:
         """Wait before the next look."""
@@ -231,16 +262,33 @@ class Waiting:
 
     def _heed_an_operator(self, place: Place) -> None:
         if place.instructions:
-            place.heed(
-                self.mark,
-                Former(tries=self.tries, first_failed_at=self.first_failed_at),
-                status=self.status,
-                calls=tuple(self.calls),
-            )
+            place.heed(self.mark, self._former(), status=self.status, calls=tuple(self.calls))
+
+    def park(self, reason: str, *, itself: bool) -> Park:
+        """Return that it is to wait elsewhere.
+
+        Args:
+            reason: What for, for a person.
+            itself: Whether for something of its own: then it is left alone for a time.
+        """
+        former = self._former(failed_itself=itself)
+        if self._gate.is_away:
+            # An outage takes nothing of its budget, and nobody can tell how much of it was one.
+            former = replace(former, first_failed_at=None)
+        return Park(reason=reason, former=former, status=self.status)
+
+    def _former(self, *, failed_itself: bool = False) -> Former:
+        return Former(
+            tries=self.tries,
+            first_failed_at=self.first_failed_at,
+            may_land=self.may_land,
+            failed_itself=failed_itself,
+            early_since=self.early_since,
+        )
 
     def _after_an_outage(self) -> None:
         # The refusals before it were the outage's, and so were the waits.
-        self.first_failed_at = None
+        self.first_failed_at = self.early_since = None
         self._waits = 0
 
     def _bells(self) -> list[Bell]:
@@ -258,32 +306,23 @@ class Waiting:
             self._in_trouble_since = now
         return now - self._in_trouble_since
 
-    def _giving_in(self, reason: str) -> Park | None:
+    def _giving_in(self, reason: str, *, itself: bool = False) -> Park | None:
         if self._place is None:
             return None
         trouble = self._trouble()
         is_due = trouble >= self._patience() or (
-            self._place.crowded.is_set() and trouble >= self._grace()
+            self._place.crowded.is_set() and trouble >= self._keeps_place
         )
         is_in_doubt = self._gate.is_closed and not self._gate.is_away
         if not is_due or is_in_doubt:
             return None
         if not (self.means.bulkheads.neighbours.anybody_is_well or self._gives_way()):
             return None
-        return Park(
-            reason=reason,
-            tries=self.tries,
-            first_failed_at=self.first_failed_at,
-            status=self.status,
-        )
+        return self.park(reason, itself=itself)
 
     def _patience(self) -> float:
         """Return the seconds of trouble for which it keeps its place where nobody needs it."""
-        return max(self.means.patience.park_after, self._grace())
-
-    def _grace(self) -> float:
-        """Return the seconds of trouble for which it keeps its place in a crowd."""
-        return self._keeps_place if self.first_failed_at is None else _GRACE
+        return max(self.means.patience.park_after, self._keeps_place)
 
     def _gives_way(self) -> bool:
         """Whether to let another event try, although nobody is known to be well.
@@ -301,5 +340,5 @@ class Waiting:
         trouble = self._trouble()
         until = [self._patience() - trouble]
         if self._place.crowded.is_set():
-            until.append(self._grace() - trouble)
+            until.append(self._keeps_place - trouble)
         return min((seconds for seconds in until if seconds > 0), default=None)

@@ -194,12 +194,7 @@ class Work:
         former = self._former or (_FRESH if ticket is None else ticket.former)
         self._heed(plan, former)
         is_behind = self._is_behind(plan)
-        if (
-            ticket is not None
-            and former.first_failed_at is None
-            and not ticket.hold
-            and not is_behind
-        ):
+        if ticket is not None and not former.failed_itself and not ticket.hold and not is_behind:
             # Nothing but its namespace kept it: it queues there, and goes when that is well. In a
             # crowd it keeps its place for long, or a window a second would be written anew.
             former = replace(former, keeps_place=workshop.relay.park_maximum)
@@ -256,7 +251,7 @@ class Work:
             again=partial(self._again, lane),
             hold=self._held_back,
         )
-        self._former = Former(tries=park.tries, first_failed_at=park.first_failed_at)
+        self._former = park.former
         self._held.order.park(key, plan.delivery.offset)
         if self._ticket is not None and self._ticket.key != key:
             self._held.order.decided(self._ticket.key, plan.delivery.offset)
@@ -294,7 +289,6 @@ def _mark(plan: Plan) -> RecordMark:
 def _behind(former: Former) -> Park:
     return Park(
         reason="an earlier event of the activity is parked",
-        tries=former.tries,
-        first_failed_at=former.first_failed_at,
+        former=replace(former, failed_itself=False),
         status=None,
     )

@@ -12,7 +12,7 @@ from tests.integration.relay.waiting import Scene, completed, event, relay
 from tests.support import Topics, produce
 
 from completion_relay.cli.times import show_time
-from completion_relay.decision import Delivery, Park
+from completion_relay.decision import Delivery, Former, Park
 from completion_relay.embedded.process import free_port
 from completion_relay.parking import parked_record
 from completion_schemas.audit import Call
@@ -182,7 +182,7 @@ async def test_an_event_that_is_parked_is_said_to_be_and_why(
     now = UnixNanos(time.time_ns())
     parked = parked_record(
         Delivery(at.topic, at.partition, at.offset, at.timestamp, encode_record(sent), now),
-        Park(reason="the namespace is halted", tries=0, first_failed_at=None, status=None),
+        Park(reason="the namespace is halted", former=Former(), status=None),
         key=sent.activity_key,
         times=1,
         not_before=UnixNanos(now + MINUTE),

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.support import eventually
 
 from completion_relay.embedded import DataInUseError, EmbeddedError, EmbeddedStack
-from completion_relay.embedded.lock import DataLock
+from completion_relay.embedded.lock import DataLock, _alive
 
 _HOLDS_IT = """
 import asyncio, os, subprocess, sys
@@ -61,6 +62,8 @@ async def test_the_servers_of_a_stack_that_died_are_waited_for(tmp_path: Path) -
     assert dead.stdout is not None
     assert dead.stdin is not None
     assert await dead.stdout.readline() == b"up\n"
+    # The heir may be up before the stack is dead, and reaped: until then it is in use.
+    await eventually(lambda: not _alive(str(dead.pid)), what="the stack to be dead")
     dead.stdin.close()  # now the heir ends, soon
 
     lock = DataLock(tmp_path)

@@ -172,6 +172,8 @@ class ScriptedSends:
         self._unknown = iter(unknown)
         self._journal = journal
         self.calls: list[Sent] = []
+        self.when_called: Callable[[], object] = lambda: None
+        """Called with each completion call; a test may put something there."""
 
     async def blob_limit(self, namespace: str, size: int) -> int | Answer:
         return next(self._unknown, self._blob_limit)
@@ -192,6 +194,7 @@ class ScriptedSends:
     ) -> Answer:
         self._journal.append("send")
         self.calls.append(Sent(namespace, reference, outcome, identity))
+        self.when_called()
         answer = next(self.answers, None)
         assert answer is not None, "the script has no further answer to a call"
         return answer

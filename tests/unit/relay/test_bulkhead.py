@@ -257,6 +257,51 @@ async def test_one_event_that_fails_for_ever_makes_nobody_sick() -> None:
     assert scene.observer.limits == {"orders": 4}
 
 
+def test_a_look_ends_no_trial_that_a_completion_began() -> None:
+    """A key may read and not write: each look would let all the others in, to be refused."""
+    scene = ward()
+    scene.halt()
+    scene.clock.advance(1.0)
+    scene.bulkhead.looked(started=1.0, ended=1.0)
+    assert scene.bulkhead.is_on_trial
+    scene.succeed()
+    assert not scene.bulkhead.is_on_trial
+
+
+@pytest.mark.parametrize("by", ["denied", "throttled"])
+def test_a_look_ends_a_trial_that_a_look_began(by: str) -> None:
+    scene = ward(maximum=1)
+    if by == "denied":
+        scene.bulkhead.refused_all("denied", started=0.0, is_look=True)
+    else:
+        scene.bulkhead.throttled(started=0.0, is_look=True)
+    assert scene.bulkhead.is_on_trial
+    scene.clock.advance(1.0)
+    scene.bulkhead.looked(started=1.0, ended=1.0)
+    assert not scene.bulkhead.is_on_trial
+    assert scene.bulkhead.halted is None
+
+
+def test_a_completion_that_is_refused_in_a_looks_trial_has_to_end_it() -> None:
+    scene = ward()
+    scene.bulkhead.refused_all("denied", started=0.0, is_look=True)
+    scene.clock.advance(1.0)
+    scene.bulkhead.refused_all("denied", started=1.0)
+    scene.clock.advance(5.0)
+    scene.bulkhead.looked(started=6.0, ended=6.0)
+    assert scene.bulkhead.is_on_trial
+
+
+def test_an_event_that_is_looked_into_takes_room_from_those_that_are_not_begun() -> None:
+    """By ids each one looks before its call: all of a window was begun for one namespace."""
+    scene = ward(maximum=4)
+    scene.bulkhead.looks = 3
+    assert scene.bulkhead.room == 1
+    assert scene.bulkhead.try_enter()
+    scene.bulkhead.looks = 9
+    assert scene.bulkhead.room == 0
+
+
 async def test_who_queues_is_woken_when_the_namespace_has_been_sick_for_a_second() -> None:
     scene = ward(maximum=1)
     (ticket,) = scene.enter(2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import itertools
+from collections.abc import Iterator
 from itertools import chain, repeat
 
 import pytest
@@ -15,8 +16,8 @@ from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from tests.unit.relay.fakes import NOW, OK, PATIENCE, Script
 
 from completion_relay.decide import decide
-from completion_relay.decision import Decision, Former
-from completion_relay.evidence import Decided, NotScheduled, Pending, Undetermined
+from completion_relay.decision import Decision, Former, Park
+from completion_relay.evidence import Decided, Finding, NotScheduled, Pending, Undetermined
 from completion_relay.identity import RecordMark
 from completion_relay.place import Place
 from completion_relay.verdict import NAMESPACE_NOT_FOUND, Answer, Status
@@ -290,6 +291,22 @@ async def test_a_call_without_an_answer_is_expired_when_it_has_not_landed_in_tim
     assert PATIENCE.look_timeout <= script.clock.monotonic() < PATIENCE.look_timeout + 2
 
 
+async def test_a_call_that_lands_late_has_all_of_the_time_that_history_may_lag() -> None:
+    """Of ten seconds it lands after nine, and history tells of it seven later."""
+    landed = Decided(Disposition.APPLIED, "COMPLETED by us")
+
+    def findings() -> Iterator[Finding]:
+        while script.clock.monotonic() < 0.9 * PATIENCE.look_timeout:
+            yield STARTED
+        while script.clock.monotonic() < 1.6 * PATIENCE.look_timeout:
+            yield Undetermined("buffered")
+        yield landed
+
+    script = Script([AMBIGUOUS], findings=findings())
+    decision = await run(script, event(deadline=NOW - 1))
+    assert decision.disposition is Disposition.APPLIED
+
+
 async def test_an_earlier_call_without_an_answer_may_land_too() -> None:
     """The answer to the last one says nothing of it."""
     landed = Decided(Disposition.APPLIED, "COMPLETED by us")
@@ -299,13 +316,38 @@ async def test_an_earlier_call_without_an_answer_may_land_too() -> None:
     assert (decision.disposition, decision.tries) == (Disposition.APPLIED, 2)
 
 
-async def test_of_a_parked_event_nobody_knows_which_of_its_calls_had_no_answer() -> None:
+@pytest.mark.parametrize(
+    ("former", "disposition"),
+    [
+        (Former(tries=1, may_land=True), Disposition.APPLIED),
+        (Former(tries=1), Disposition.EXPIRED),
+    ],
+)
+async def test_whether_a_call_may_land_that_was_made_before_a_parking_is_known(
+    former: Former, disposition: Disposition
+) -> None:
     landed = Decided(Disposition.APPLIED, "COMPLETED by us")
     script = Script([THROTTLED], findings=[STARTED, landed])
-    late, place = event(deadline=NOW - 1), Place()
-    decision = await decide(script.means, late, "orders", MARK, place=place, former=Former(tries=1))
+    late = event(deadline=NOW - 1)
+    decision = await decide(script.means, late, "orders", MARK, place=Place(), former=former)
     assert isinstance(decision, Decision)
-    assert decision.disposition is Disposition.APPLIED
+    assert decision.disposition is disposition
+
+
+async def test_a_failure_by_ids_that_is_let_go_while_a_call_may_land_is_parked_with_that() -> None:
+    """Whoever has the partition next would look once, find it pending, and burn a second attempt."""
+    script = Script([AMBIGUOUS, OK], findings=repeat(STARTED))
+    place = Place()
+    failed = event(Failed(Failure(message="no")), activity=BY_IDS)
+    script.sends.when_called = place.closing.set
+    park = await decide(script.means, failed, "orders", MARK, place=place)
+    assert isinstance(park, Park)
+    assert park.former.may_land
+    place = Place()
+    decision = await decide(script.means, failed, "orders", MARK, place=place, former=park.former)
+    assert isinstance(decision, Decision)
+    assert (decision.disposition, decision.tries) == (Disposition.APPLIED, 2)
+    assert script.clock.monotonic() >= PATIENCE.look_timeout
 
 
 async def test_a_failure_by_ids_is_not_called_again_while_the_first_call_may_land() -> None:
@@ -446,15 +488,43 @@ async def test_a_guess_that_was_wrong_fails_nobody_whose_namespace_was_halted_me
     assert [type(call.outcome) for call in script.sends.calls] == [Failed, Completed]
 
 
-async def test_where_a_failure_sent_by_a_guess_may_have_landed_the_dead_letter_stays() -> None:
+async def test_where_a_failure_sent_by_a_guess_has_landed_the_dead_letter_stays() -> None:
     """The limit is told too late: the activity has failed, and its result is nowhere else."""
-    landed = Decided(Disposition.APPLIED, "FAILED by us")
+    landed = Decided(Disposition.APPLIED, "FAILED by us", in_its_stead=True)
     script = Script(
         [AMBIGUOUS, NOT_FOUND], findings=[landed], blob_limit=1000, namespaces=[DENIED, OK]
     )
     script.sends.is_guess, script.sends.tells = True, 2000
     decision = await run(script, event(Completed(payloads(1500))))
-    assert_too_large(decision, "1000")
+    assert_too_large(decision, "failed in its stead: FAILED by us")
+
+
+async def test_what_an_earlier_life_failed_for_its_size_is_no_success_of_this_one() -> None:
+    """The relay died before it could say so, and the limit has been raised since."""
+    landed = Decided(Disposition.APPLIED, "FAILED by us", in_its_stead=True)
+    script = Script([NOT_FOUND], findings=[landed], blob_limit=10_000)
+    decision = await run(script, event(Completed(payloads(1500))))
+    assert_too_large(decision, "failed in its stead")
+
+
+async def test_a_failure_of_the_callees_own_may_be_of_the_type_of_ours() -> None:
+    landed = Decided(Disposition.APPLIED, "FAILED by us", in_its_stead=True)
+    script = Script([NOT_FOUND], findings=[landed])
+    info = ApplicationFailureInfo(type="ResultTooLarge")
+    failed = Failed(Failure(message="no", application_failure_info=info))
+    assert (await run(script, event(failed))).disposition is Disposition.APPLIED
+
+
+async def test_a_parked_result_over_a_guess_is_measured_again_before_the_call() -> None:
+    """Also one of which a call was refused before it was parked."""
+    script = Script([OK], blob_limit=1000, namespaces=[OK])
+    script.sends.is_guess, script.sends.tells = True, 2000
+    result = event(Completed(payloads(1500)))
+    decision = await decide(
+        script.means, result, "orders", MARK, place=Place(), former=Former(tries=1)
+    )
+    assert isinstance(decision, Decision)
+    assert decision.disposition is Disposition.APPLIED
 
 
 @pytest.mark.parametrize("outcome", [Completed(), Canceled(), Failed(Failure(message="no"))])

@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.api.history.v1 import HistoryEvent
 from tests.unit.relay.histories import (
     A_WORKER,
@@ -27,7 +28,7 @@ from tests.unit.relay.histories import (
     started,
 )
 
-from completion_relay.evidence import Decided, Pending, Question, from_pending
+from completion_relay.evidence import Decided, End, Pending, Question, failed_as, from_pending
 from completion_relay.history import HistoryReader
 from completion_schemas.dispositions import Disposition
 
@@ -258,6 +259,26 @@ def test_what_was_reported_as_failed_is_found_in_the_pending_activity(
     )
     assert isinstance(found, Decided)
     assert found.disposition is Disposition.APPLIED
+    assert found.in_its_stead is (type_name == "ResultTooLarge")
+
+
+@pytest.mark.parametrize(
+    ("by", "type_name", "in_its_stead"),
+    [
+        (OWN, "ResultTooLarge", True),
+        (OWN, "CalleeCanceled", False),
+        # What another record of the event did is a duplicate, whatever it was.
+        (SAME_EVENT, "ResultTooLarge", False),
+    ],
+)
+def test_what_failed_an_activity_for_its_size_is_told_from_what_failed_it(
+    by: object, type_name: str, *, in_its_stead: bool
+) -> None:
+    failure = Failure(application_failure_info=ApplicationFailureInfo(type=type_name))
+    end = End(
+        event_id=7, kind="ACTIVITY_TASK_FAILED", outcomes=failed_as(failure), identity=str(by)
+    )
+    assert end.judged(replace(QUESTION, outcome="canceled")).in_its_stead is in_its_stead
 
 
 @pytest.mark.parametrize("last_failure_by", [None, OTHER_EVENT, A_WORKER])

@@ -141,7 +141,11 @@ async def test_a_parked_event_that_waits_for_its_time_is_skipped() -> None:
     bench.receive(instruction())
     await bench.journals.until(1)
     audit = audit_of(bench.entries[0])
-    assert (audit.offset, audit.disposition, audit.tries) == (7, Disposition.SKIPPED, HALTED.tries)
+    assert (audit.offset, audit.disposition, audit.tries) == (
+        7,
+        Disposition.SKIPPED,
+        HALTED.former.tries,
+    )
     bench.receive(fresh(event("e-2"), 8))
     await bench.journals.until(2)
     assert audit_of(bench.entries[1]).disposition is Disposition.APPLIED

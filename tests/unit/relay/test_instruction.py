@@ -142,6 +142,7 @@ def test_a_skip_says_who_and_why_and_keeps_the_tries() -> None:
 
 
 def test_a_park_says_who_and_why_and_keeps_the_tries() -> None:
-    park = said().obeyed(Former(tries=4, first_failed_at=UnixNanos(9)))
+    former = Former(tries=4, first_failed_at=UnixNanos(9), may_land=True)
+    park = said().obeyed(former)
     assert isinstance(park, Park)
-    assert (park.reason, park.tries, park.first_failed_at) == ("by ann: ticket 7", 4, 9)
+    assert (park.reason, park.former) == ("by ann: ticket 7", former)

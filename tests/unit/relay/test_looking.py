@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from itertools import repeat
 
+import pytest
 from tests.support import eventually
-from tests.unit.relay.fakes import OK, ManualClock, Script
+from tests.unit.relay.fakes import OK, PATIENCE, ManualClock, Script
 from tests.unit.relay.ways import (
     BY_IDS,
+    DENIED,
     PLENTY,
     STARTED,
     UNAVAILABLE,
@@ -18,12 +20,14 @@ from tests.unit.relay.ways import (
 )
 
 from completion_relay.decision import Former
-from completion_relay.evidence import Decided
+from completion_relay.evidence import Decided, Pending
 from completion_relay.looking import Looking
 from completion_relay.verdict import Sign
 from completion_relay.waiting import Waiting
 from completion_schemas.dispositions import Disposition
 
+LONG = PATIENCE.retry_maximum
+"""Seconds: no backoff is longer."""
 DUPLICATE = Decided(Disposition.DUPLICATE, "COMPLETED by this event, from another record")
 
 
@@ -94,3 +98,42 @@ async def test_a_look_that_fails_where_no_trial_is_on_makes_nobody_sick() -> Non
         assert await asyncio.wait_for(Looking(event(), waiting).once(), PLENTY) == UNAVAILABLE
     assert not bulkhead.is_sick
     script.means.gate.close()
+
+
+@pytest.mark.parametrize("events", [1, 5, 20])
+async def test_where_one_may_look_and_not_complete_one_event_at_a_time_tries_by_ids_too(
+    events: int,
+) -> None:
+    """The look and the call are one trial; the look alone once ended it, and all were let in."""
+    async with ways(repeat(DENIED), findings=repeat(STARTED), served=["orders"]) as there:
+        bulkhead, script = there.script.means.bulkheads["orders"], there.script
+        for number in range(events):
+            there.go(number, activity=BY_IDS)
+        await eventually(lambda: bulkhead.state[1] == events, what="all in the queue")
+        began = there.calls
+        for _ in range(20):
+            there.clock.advance(LONG)
+            await eventually(lambda: not bulkhead.in_flight, what="the trial's end")
+        assert script.observer.halts == [("orders", "PERMISSION_DENIED: Request unauthorized.")]
+        assert not script.happened("resumed")
+        assert 1 <= there.calls - began <= 20
+        there.let_all_come_through()
+        there.clock.advance(LONG)
+        for number in range(events):
+            assert (await there.decided(number)).disposition is Disposition.APPLIED
+
+
+async def test_a_trials_permit_comes_back_where_the_activity_is_not_ready_for_the_call() -> None:
+    early = Pending(attempt=1, is_started=False)
+    async with ways([OK], findings=[early, early, STARTED]) as there:
+        bulkhead = there.script.means.bulkheads["orders"]
+        bulkhead.refused_all("denied", started=0.0)
+        there.go(0, activity=BY_IDS)
+        for looks in (1, 2):
+            await there.clock.until_pending(1)
+            there.clock.advance(LONG)
+            await eventually(lambda: len(there.script.looks.questions) >= looks)  # noqa: B023
+        await eventually(lambda: bool(there.clock.pending) or there.tasks[0].done())
+        there.clock.advance(LONG)
+        assert (await there.decided()).disposition is Disposition.APPLIED
+        assert bulkhead.in_flight == 0

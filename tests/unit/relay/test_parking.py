@@ -42,22 +42,28 @@ DELIVERIES = st.builds(
     record=RECORDS,
     received_at=NANOS,
 )
-PARKS = st.builds(
-    Park,
-    reason=NAMES,
+FORMERS = st.builds(
+    Former,
     tries=COUNTS,
     first_failed_at=st.none() | NANOS,
-    status=st.none(),
+    may_land=st.booleans(),
+    failed_itself=st.booleans(),
+    early_since=st.none() | NANOS,
 )
+PARKS = st.builds(Park, reason=NAMES, former=FORMERS, status=st.none())
 HOLDS = st.builds(Hold, by=NAMES, why=NAMES, until=NANOS)
 GOOD = parked_record(
     Delivery("completions", 3, 17, 5, KafkaRecord(b"k", b"v", ()), UnixNanos(1)),
-    Park(reason="halted", tries=2, first_failed_at=UnixNanos(9), status=None),
+    Park(reason="halted", former=Former(tries=2, first_failed_at=UnixNanos(9)), status=None),
     key="an-activity",
     times=1,
     not_before=UnixNanos(30),
     relay_id="relay-1",
 )
+
+
+LATER = ("may-land", "failed-itself", "early-since")
+"""What a ticket of a former version does not say."""
 
 
 def said(changes: dict[str, bytes | None], *, without: Sequence[str] = ()) -> Headers:
@@ -86,9 +92,29 @@ def test_a_ticket_says_what_was_written_and_the_original_is_untouched(
     assert (ticket.key, ticket.times, ticket.not_before) == (key, times, not_before)
     assert ticket.received_at == delivery.received_at
     assert ticket.hold is None
-    assert ticket.former == Former(tries=park.tries, first_failed_at=park.first_failed_at)
+    assert ticket.former == park.former
     assert (parked.key, parked.value) == (delivery.record.key, delivery.record.value)
     assert without_ticket(parked.headers) == delivery.record.headers
+
+
+@pytest.mark.parametrize(
+    ("tries", "failed_at", "former"),
+    [
+        (b"0", b"", Former()),
+        (b"2", b"", Former(tries=2, may_land=True)),
+        (
+            b"2",
+            b"9",
+            Former(tries=2, first_failed_at=UnixNanos(9), may_land=True, failed_itself=True),
+        ),
+    ],
+)
+def test_the_ticket_of_a_former_version_is_taken_for_the_worst(
+    tries: bytes, failed_at: bytes, former: Former
+) -> None:
+    """It says not of which call the answer is lost, nor for what it was parked."""
+    headers = said({"tries": tries, "first-failed-at": failed_at}, without=LATER)
+    assert read_ticket(headers, of="completions").former == former
 
 
 @given(DELIVERIES, PARKS, HOLDS)
@@ -106,7 +132,7 @@ def test_parking_again_replaces_the_ticket_and_keeps_the_origin() -> None:
     ticket = read_ticket(GOOD.headers, of="completions")
     again = parked_record(
         Delivery("completions", 3, 17, 5, GOOD, UnixNanos(1)),
-        Park(reason="halted", tries=7, first_failed_at=UnixNanos(9), status=None),
+        Park(reason="halted", former=Former(tries=7, first_failed_at=UnixNanos(9)), status=None),
         key="an-activity",
         times=ticket.times + 1,
         not_before=UnixNanos(90),
@@ -120,7 +146,7 @@ def test_parking_again_replaces_the_ticket_and_keeps_the_origin() -> None:
 
 
 def test_a_long_reason_is_cut_and_stays_text() -> None:
-    park = Park(reason="ä" * 100_000, tries=0, first_failed_at=None, status=None)
+    park = Park(reason="ä" * 100_000, former=Former(), status=None)
     delivery = Delivery("completions", 0, 0, 0, KafkaRecord(None, b"v", ()), UnixNanos(0))
     parked = parked_record(
         delivery, park, key="k", times=1, not_before=UnixNanos(0), relay_id="relay-1"
@@ -175,7 +201,12 @@ def test_a_record_without_a_time_of_its_own_keeps_that() -> None:
     assert read_ticket(said({"timestamp": b"-1"}), of="completions").timestamp_ms == -1
 
 
-@pytest.mark.parametrize("name", [name.removeprefix(PREFIX) for name, _ in GOOD.headers[:-2]])
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        {name.removeprefix(PREFIX) for name, _ in GOOD.headers} - {*LATER, "reason", "relay-id"}
+    ),
+)
 def test_what_is_missing_is_named(name: str) -> None:
     with pytest.raises(ParkedRecordError, match=PREFIX + name):
         read_ticket(said({}, without=[name]), of="completions")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from temporalio.api.common.v1 import Payloads
 
-from completion_relay.decision import Delivery, Park
+from completion_relay.decision import Delivery, Former, Park
 from completion_relay.parking import parked_record
 from completion_relay.undecided.record import Undecided, undecided_record
 from completion_schemas.cloudevents import encode_record
@@ -53,7 +53,7 @@ def parked() -> KafkaRecord:
         record=RECORD,
         received_at=UnixNanos(0),
     )
-    park = Park(reason="orders is halted", tries=2, first_failed_at=None, status=None)
+    park = Park(reason="orders is halted", former=Former(tries=2), status=None)
     return parked_record(
         delivery, park, key="key", times=4, not_before=UnixNanos(7), relay_id="here"
     )

@@ -10,7 +10,7 @@ from aiokafka.structs import TopicPartition
 from temporalio.api.common.v1 import Payloads
 from tests.unit.relay.in_memory import InMemory, record
 
-from completion_relay.decision import Delivery, Park
+from completion_relay.decision import Delivery, Former, Park
 from completion_relay.instruction import Instruction, instruction_record
 from completion_relay.parking import parked_record
 from completion_relay.settings import Settings
@@ -55,7 +55,7 @@ def parked(event_id: str, *, offset: int, at_ms: int = 5_000) -> KafkaRecord:
     """Return the copy of an event that was at this offset of partition 3."""
     return parked_record(
         Delivery(EVENTS, 3, offset, at_ms, sent(event_id), UnixNanos(0)),
-        Park(reason="halted", tries=2, first_failed_at=None, status=None),
+        Park(reason="halted", former=Former(tries=2), status=None),
         key="key",
         times=1,
         not_before=UnixNanos(7),

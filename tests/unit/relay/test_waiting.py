@@ -50,8 +50,7 @@ async def test_a_waiting_event_gives_in_the_moment_its_partition_is_crowded() ->
         park = await there.parked()
         assert park == Park(
             reason="UNAVAILABLE: shard unavailable, please backoff and retry",
-            tries=21,
-            first_failed_at=NOW,
+            former=Former(tries=21, first_failed_at=NOW, may_land=True, failed_itself=True),
             status=Status.UNAVAILABLE,
         )
 
@@ -133,7 +132,7 @@ async def test_what_a_parked_record_brings_along_counts() -> None:
         there.clock.advance(2.0)
         there.place.crowded.set()
         park = await there.parked()
-        assert (park.tries, park.first_failed_at) == (8, first)
+        assert (park.former.tries, park.former.first_failed_at) == (8, first)
 
 
 async def test_an_event_waits_for_a_halted_namespace_and_gives_in_when_crowded() -> None:
@@ -146,7 +145,7 @@ async def test_an_event_waits_for_a_halted_namespace_and_gives_in_when_crowded()
         there.clock.advance(2.0)
         park = await there.parked()
         assert "namespace orders is halted: PERMISSION_DENIED" in park.reason
-        assert park.first_failed_at is None
+        assert (park.former.first_failed_at, park.former.failed_itself) == (None, False)
 
 
 async def test_who_may_not_give_in_while_the_cluster_is_in_doubt_does_when_it_is_not(
@@ -395,8 +394,98 @@ async def test_the_refusals_before_an_outage_are_the_outages() -> None:
         there.clock.advance(2.0)
         there.place.crowded.set()
         park = await there.parked()
-        assert park.first_failed_at is not None
-        assert park.first_failed_at > NOW
+        assert park.former.first_failed_at is not None
+        assert park.former.first_failed_at > NOW
+
+
+async def test_what_is_parked_in_an_outage_brings_none_of_its_refusals_along() -> None:
+    """Nobody can tell later how much of an hour was the outage's."""
+    async with ways(repeat(UNAVAILABLE), probes=repeat(UNAVAILABLE)) as there:
+        there.script.means.bulkheads.neighbours.add(lambda: True)
+        await there.outage()
+        there.place.crowded.set()
+        await there.clock.until_pending(4)
+        there.clock.advance(LONG)
+        former = (await there.parked(2)).former
+        assert (former.first_failed_at, former.failed_itself) == (None, False)
+        assert former.may_land
+
+
+async def test_what_was_parked_before_an_outage_begins_its_budget_anew() -> None:
+    """It would be given up for an hour of refusals that were a night without a cluster."""
+    async with ways(repeat(UNAVAILABLE), probes=[UNAVAILABLE, *repeat(OK, 20)]) as there:
+        await there.outage()
+        there.let_all_come_through()
+        there.clock.advance(10.0)
+        for number in range(3):
+            await there.decided(number)
+        there.script.sends.answers = repeat(UNAVAILABLE)
+        await there.waits(3, former=SPENT)
+        there.clock.advance(2.0)
+        there.place.crowded.set()
+        park = await there.parked(3)
+        assert park.former.first_failed_at is not None
+        assert park.former.first_failed_at > NOW
+
+
+NOT_YET = NotScheduled("not scheduled")
+
+
+async def test_an_event_that_is_early_gives_its_place_away_where_others_need_it() -> None:
+    """One a minute for an activity that never comes would hold its partition up for good."""
+    async with ways([], findings=repeat(NOT_YET)) as there:
+        there.place.crowded.set()
+        there.go(0, activity=BY_IDS)
+        for _ in range(10):
+            await eventually(lambda: bool(there.clock.pending) or there.tasks[0].done())
+            there.clock.advance(1.0)
+        park = await there.parked()
+        assert park.reason == "not scheduled"
+        assert (park.former.failed_itself, park.former.early_since) == (True, NOW)
+
+
+async def test_an_early_event_keeps_its_place_where_nobody_needs_it() -> None:
+    async with ways([OK], findings=[*repeat(NOT_YET, 20), STARTED]) as there:
+        there.go(0, activity=BY_IDS)
+        for _ in range(20):
+            await eventually(lambda: bool(there.clock.pending) or there.tasks[0].done())
+            there.clock.advance(1.0)
+        assert (await there.decided()).disposition is Disposition.APPLIED
+
+
+@pytest.mark.parametrize(("seconds", "looks"), [(59.5, 2), (61.0, 1)])
+async def test_how_long_an_early_event_was_waited_for_counts_from_before_its_parking(
+    seconds: float, looks: int
+) -> None:
+    async with ways([], findings=repeat(NOT_YET)) as there:
+        since = UnixNanos(NOW - round(seconds * 1e9))
+        there.go(0, Former(failed_itself=True, early_since=since), activity=BY_IDS)
+        if looks > 1:
+            await there.clock.until_pending(1)
+            there.clock.advance(1.0)
+        decision = await there.decided()
+        assert (decision.disposition, decision.detail) == (
+            Disposition.UNKNOWN,
+            "not scheduled, after 60 s",
+        )
+        assert len(there.script.looks.questions) == looks
+
+
+async def test_an_early_event_is_waited_for_anew_after_an_outage() -> None:
+    """The workflow that was to schedule its activity had no Temporal either."""
+    async with ways(
+        repeat(UNAVAILABLE), findings=[NOT_YET, STARTED], probes=[UNAVAILABLE, *repeat(OK, 20)]
+    ) as there:
+        await there.outage()
+        there.let_all_come_through()
+        there.clock.advance(10.0)
+        for number in range(3):
+            await there.decided(number)
+        long_ago = UnixNanos(NOW - 10**12)
+        there.go(3, Former(failed_itself=True, early_since=long_ago), activity=BY_IDS)
+        await there.clock.until_pending(1)
+        there.clock.advance(1.0)
+        assert (await there.decided(3)).disposition is Disposition.APPLIED
 
 
 async def test_a_look_waits_for_the_cluster_too() -> None:

@@ -72,7 +72,7 @@ async def test_a_parked_event_keeps_the_identity_of_its_first_position() -> None
     audit = audit_of(bench.entries[0])
     assert (audit.topic, audit.partition, audit.offset) == (TOPICS.completions, PARTITION, 7)
     assert audit.received_at == NOW
-    assert audit.tries == HALTED.tries + 1
+    assert audit.tries == HALTED.former.tries + 1
     (call,) = bench.script.sends.calls
     assert call.identity.endswith(f"{TOPICS.completions}/{PARTITION}/7")
 
@@ -205,7 +205,7 @@ async def test_an_event_that_is_parked_again_waits_longer(times: int, longest: f
     assert (entry.offset, topics_of(entry)) == (40, [TOPICS.parked])
     ticket = read_ticket(entry.records[0][1].headers, of=TOPICS.completions)
     assert ticket.times == times + 1
-    assert ticket.former.tries == HALTED.tries
+    assert ticket.former.tries == HALTED.former.tries
     assert longest / 2 <= (ticket.not_before - bench.clock.now()) / 1e9 <= longest
 
 

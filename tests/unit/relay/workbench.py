@@ -11,7 +11,7 @@ from aiokafka.structs import TopicPartition
 from tests.unit.relay.fakes import NOW, ManualClock, Script
 
 from completion_relay.assigned import Assigned
-from completion_relay.decision import Delivery, Park
+from completion_relay.decision import Delivery, Former, Park
 from completion_relay.entry import Entry
 from completion_relay.health import Health
 from completion_relay.heeding import Heeding
@@ -38,9 +38,13 @@ TOPICS = TopicSettings()
 RELAY = RelaySettings(park_initial=4.0, park_maximum=60.0)
 PARTITION = 3
 UNAVAILABLE = Answer(Status.UNAVAILABLE, "shard unavailable, please backoff and retry")
-HALTED = Park(reason="halted", tries=2, first_failed_at=None, status=None)
+HALTED = Park(reason="halted", former=Former(tries=2), status=None)
 """Nothing but its namespace keeps the event."""
-FAILED = Park(reason="no answer", tries=2, first_failed_at=UnixNanos(NOW - 10**9), status=None)
+FAILED = Park(
+    reason="no answer",
+    former=Former(tries=2, first_failed_at=UnixNanos(NOW - 10**9), failed_itself=True),
+    status=None,
+)
 
 
 class Journals:

@@ -78,8 +78,6 @@ class Bulkhead:
         self.halted: str | None = None
         """Why it refuses everything; None: it does not."""
         self.in_flight = 0
-        self.looks = 0
-        """Looks under way, and those that wait for their turn."""
         self.turned_sick = Bell()
         """Rings when it has been sick for a second: who queues asks itself whether to go on waiting."""
         self.recoveries = 0
@@ -100,6 +98,8 @@ class Bulkhead:
         self._on_trial_since: float | None = None
         self._needs_completion = False
         """Whether a completion has to end the trial: one was refused."""
+        self._looks_pass = False
+        """Whether looks have answers in the trial that a completion has to end."""
         self._failed_trials = 0
         self._next_trial = 0.0
         self._timer: Cancels | None = None
@@ -133,6 +133,11 @@ class Bulkhead:
         return self._on_trial_since is not None
 
     @property
+    def tries_looks(self) -> bool:
+        """Whether a look has to be a trial, too."""
+        return self._on_trial_since is not None and not self._looks_pass
+
+    @property
     def state(self) -> tuple[int, int]:
         """How many calls may be under way at once, and how many events wait for their turn."""
         return self._limit.calls, len(self._queue)
@@ -145,7 +150,7 @@ class Bulkhead:
             # nobody were let in, nobody could find out that it is well (a run of faults stood
             # still like that).
             return int(not self.in_flight and not self._queue)
-        return max(0, self._limit.calls - self.in_flight - len(self._queue) - self.looks)
+        return max(0, self._limit.calls - self.in_flight - len(self._queue))
 
     def try_enter(self) -> bool:
         """Take a permit if there is one and nobody waits for it."""
@@ -198,14 +203,19 @@ class Bulkhead:
     def looked(self, *, started: float, ended: float) -> None:
         """A look had an answer: it ends a trial that a look began.
 
-        One that a completion began a completion has to end. Where workflows may be described and
-        activities not completed, each event by ids would let all the others in, to be refused.
+        One that a completion began a completion has to end: where workflows may be described and
+        activities not completed, each event by ids would let all the others in, to be refused. But
+        looks wait for no trial any more, and what needs no completion is decided by them.
 
         Args:
             started: When it was made.
             ended: When the answer came.
         """
-        if self._on_trial_since is not None and not self._needs_completion:
+        if self._on_trial_since is None:
+            return
+        if self._needs_completion:
+            self._looks_pass = True
+        else:
             self.succeeded(started=started, ended=ended)
 
     def failed(self, event: Hashable, *, started: float, is_look: bool = False) -> None:
@@ -284,8 +294,9 @@ class Bulkhead:
 
     def _put_on_trial(self, started: float, *, is_look: bool) -> None:
         now = self._clock.monotonic()
-        # Of those that came before the trials began too: they say what is refused.
+        # By those that were made before the trials began, too: they say what is refused.
         self._needs_completion |= not is_look
+        self._looks_pass &= not is_look
         if self._on_trial_since is None:
             self._on_trial_since = now
         elif started < self._on_trial_since:
@@ -295,7 +306,7 @@ class Bulkhead:
 
     def _end_trial(self) -> None:
         self._on_trial_since = None
-        self._needs_completion = False
+        self._needs_completion = self._looks_pass = False
         self._failed_trials = 0
         if self.halted is not None:
             self.halted = None

@@ -58,11 +58,7 @@ class Bulkheads:
 
     @property
     def room(self) -> int:
-        """How many events more would find a permit.
-
-        One namespace that is idle has room, and a record is begun before it is known whose it is: then
-        all of a window is begun, if need be for another one. Else a slow one would hold it up.
-        """
+        """How many events more would find a permit."""
         if self._gate.is_closed:
             return 0
         return sum(bulkhead.room for bulkhead in self._bulkheads.values())

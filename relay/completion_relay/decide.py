@@ -93,7 +93,6 @@ class _Way:
         "_bulkhead",
         "_event",
         "_guessed_over",
-        "_holds_permit",
         "_means",
         "_namespace",
         "_note",
@@ -117,8 +116,6 @@ class _Way:
         """Bytes of a result that is over a limit which is a guess; 0: none was judged by one."""
         self._proofs = 0
         """Refusals in a row that were the event's own."""
-        self._holds_permit = False
-        """Whether the permit of the look that was just made is there for the call."""
 
     async def go(self) -> Decision | Park:
         payloads = limited_payloads(self._outcome)
@@ -194,7 +191,7 @@ class _Way:
             if not isinstance(found, Pending):
                 return found
         means, bulkhead = self._means, self._bulkhead
-        has_waited = not self._is_let_in()
+        has_waited = means.gate.is_closed or not bulkhead.try_enter()
         if has_waited:
             park = await self._waiting.for_a_permit()
             if park is not None:
@@ -226,15 +223,6 @@ class _Way:
     @property
     def _is_by_ids(self) -> bool:
         return not self._event.activity.task_token
-
-    def _is_let_in(self) -> bool:
-        """Take a permit, or that of the look before: the two are one trial."""
-        is_held, self._holds_permit = self._holds_permit, False
-        if self._means.gate.is_closed:
-            if is_held:
-                self._bulkhead.leave()
-            return False
-        return is_held or self._bulkhead.try_enter()
 
     async def _act_on(self, answer: Answer, sign: Sign) -> Decision | Park | None:
         verdict = judge(answer, outcome=self._outcome.type, tried=self._tried)
@@ -336,13 +324,11 @@ class _Way:
             if until_pending
             else not isinstance(self._outcome, Heartbeat)
         )
-        looking = self._looking()
-        found = await looking.until_known(
+        found = await self._looking().until_known(
             until_pending=until_pending,
             gives_up=lambda: is_given_up or self._deadline_has_passed(),
             may_land=self._waiting.may_land and matters,
         )
-        self._holds_permit = looking.holds_permit
         match found:
             case Decided():
                 return self._known(found)

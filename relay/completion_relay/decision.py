@@ -89,8 +89,8 @@ class Former:
     """Whether one of the calls had no answer, and nothing has told since what came of it."""
     failed_itself: bool = False
     """Whether it was parked for something of its own, and not for its namespace or cluster alone."""
-    early_since: UnixNanos | None = None
-    """Since when its activity has been waited for, which is not scheduled yet; None: it has not."""
+    early_for: float = 0.0
+    """For how many seconds its activity, which is not scheduled yet, has been looked for."""
     keeps_place: float = 0.0
     """For how many seconds it keeps its place now, although others wait behind it."""
 

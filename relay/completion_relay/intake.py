@@ -1,11 +1,12 @@
 """Room `consumer`: fetched records, and which of them is begun when. Touches nothing of Kafka.
 
 A record that was fetched is only bytes; one that is begun is a task and all that
-it holds. Begun are as many as Temporal may be asked about at once, in calls and in
-looks, and one more for each that comes to wait: so a backlog costs no memory and
-no work of the garbage collector (a third of an event's time, measured), and what
-waits never keeps back what could go. With several namespaces that may be all of a
-window: of which one a record is, is known when it is begun.
+it holds. Begun are as many as may be completed at once, and one more for each that
+comes to wait or to be looked into: so a backlog costs no memory and no work of the
+garbage collector (a third of an event's time, measured), and what waits never keeps
+back what could go. By ids, where each is looked into, and with several namespaces,
+of which one may be idle, that may be all of a window: whose a record is, is known
+when it is begun.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from completion_schemas.events import CompletionEvent
 class Looking:
     """One event's looks."""
 
-    __slots__ = ("_event", "_looked_at", "_waiting", "holds_permit")
+    __slots__ = ("_event", "_looked_at", "_waiting")
 
     def __init__(self, event: CompletionEvent, waiting: Waiting) -> None:
         """Look at nothing yet.
@@ -42,8 +42,6 @@ class Looking:
         self._waiting = waiting
         self._looked_at = 0.0
         """When the latest look was made, seconds of the clock: not before there was a permit for it."""
-        self.holds_permit = False
-        """Whether the permit of the latest look is there for the call: the two are one trial."""
 
     async def once(self) -> Finding | Answer | Park | None:
         """Return what one look finds; None where neither ids nor a readable token tell where."""
@@ -66,9 +64,6 @@ class Looking:
     ) -> Decided | Pending | DeadLetter | Park:
         """Look until it is known what became of the activity; bounded.
 
-        Where one event at a time tries, `holds_permit` says afterwards whether the look's permit is
-        there for the call.
-
         Args:
             until_pending: Before a call by ids: a pending activity is what is
                 hoped for. Otherwise it only tells something where the event is given up.
@@ -80,14 +75,14 @@ class Looking:
         question = question_for(self._event, self._waiting.mark)
         if question is None:
             return Decided(Disposition.UNKNOWN, "there are no ids, and the token cannot be read")
-        clock, patience = self._waiting.means.clock, self._waiting.means.patience
-        started = clock.monotonic()
-        before = self._waiting.early_for()
+        waiting, clock = self._waiting, self._waiting.means.clock
+        patience = waiting.means.patience
+        started = counted = clock.monotonic()
         pending_until = float("-inf")
         looks = 0
         while True:
             asked = clock.monotonic()
-            found = await self._find(question, keeps_permit=until_pending)
+            found = await self._find(question)
             if isinstance(found, Park | Decided):
                 return found
             if isinstance(found, Answer):
@@ -95,23 +90,26 @@ class Looking:
                 if given_up is not None:
                     return given_up
                 # An outage takes nothing of the time that history may lag.
-                started += clock.monotonic() - asked
+                lost = clock.monotonic() - asked
+                started, counted = started + lost, counted + lost
                 continue
-            started += self._looked_at - asked  # nor does an outage that ended before the look
+            lost = self._looked_at - asked  # nor does an outage that ended before the look
+            started, counted = started + lost, counted + lost
             is_given_up = not until_pending and gives_up()
             doubt = self._doubt(found, until_pending=until_pending, is_given_up=is_given_up)
             now = clock.monotonic()
             if isinstance(found, Pending) and doubt is None:
                 if not may_land or now - started >= patience.look_timeout:
+                    waiting.early_for = 0.0
                     return found
                 # What lands now may be in history later than it is pending no more.
                 pending_until = now
-            self._give_back()
             if until_pending and isinstance(found, Pending | NotScheduled) and doubt is not None:
-                waited = before + now - started
-                if waited >= patience.early_timeout:
+                waiting.early_for += now - counted
+                counted = now
+                if waiting.early_for >= patience.early_timeout:
                     return _unknown(doubt, patience.early_timeout)
-                park = self._waiting.for_its_activity(doubt, waited)
+                park = waiting.for_its_activity(doubt)
                 if park is not None:
                     return park
             elif doubt is not None and now - max(started, pending_until) >= patience.look_timeout:
@@ -121,32 +119,20 @@ class Looking:
                 backoff(looks, initial=0.05, maximum=1.0, rng=self._waiting.means.rng)
             )
 
-    async def _find(
-        self, question: Question, *, keeps_permit: bool = False
-    ) -> Finding | Answer | Park:
+    async def _find(self, question: Question) -> Finding | Answer | Park:
         """Look once, when the cluster is there; where one event at a time tries, that is a trial, too."""
         known = self._known(question)
         if known is not None:
             return known  # nobody has to be there for that
-        if not self._waiting.bulkhead.is_on_trial:
+        if not self._waiting.bulkhead.tries_looks:
             park = await self._waiting.for_the_gate()
             return await self._found(question, holds_permit=False) if park is None else park
         park = await self._waiting.for_a_permit()
         if park is not None:
             return park
-        self.holds_permit = True
         try:
-            found = await self._found(question, holds_permit=True)
-        except BaseException:
-            self._give_back()
-            raise
-        if not (keeps_permit and isinstance(found, Pending)):
-            self._give_back()
-        return found
-
-    def _give_back(self) -> None:
-        if self.holds_permit:
-            self.holds_permit = False
+            return await self._found(question, holds_permit=True)
+        finally:
             self._waiting.bulkhead.leave()
 
     def _known(self, question: Question) -> Decided | None:
@@ -160,13 +146,9 @@ class Looking:
             return known
         means, bulkhead = self._waiting.means, self._waiting.bulkhead
         self._looked_at = started = means.clock.monotonic()
-        bulkhead.looks += not holds_permit
-        try:
-            found = await means.triage.find(
-                self._waiting.namespace, question, holds_permit=holds_permit
-            )
-        finally:
-            bulkhead.looks -= not holds_permit
+        found = await means.triage.find(
+            self._waiting.namespace, question, holds_permit=holds_permit
+        )
         if not isinstance(found, Answer):
             means.gate.answered()
             bulkhead.looked(started=started, ended=means.clock.monotonic())

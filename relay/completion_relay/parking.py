@@ -23,6 +23,7 @@ PREFIX = "completion-park-"
 _REASON_BYTES = 4_096
 _OFFSET = 2**63 - 1
 _NANOSECONDS = 2**63 - 1
+_MILLISECONDS = 10**12
 _PARTITION = 2**31 - 1
 _YES = "yes"
 _COUNT = 10**9
@@ -89,10 +90,10 @@ def parked_record(
         "not-before": str(not_before),
         "times": str(times),
         "tries": str(former.tries),
-        "first-failed-at": _optional(former.first_failed_at),
+        "first-failed-at": "" if former.first_failed_at is None else str(former.first_failed_at),
         "may-land": _YES if former.may_land else "",
         "failed-itself": _YES if former.failed_itself else "",
-        "early-since": _optional(former.early_since),
+        "early-for": str(round(former.early_for * 1e3)),
         "reason": park.reason.encode()[:_REASON_BYTES].decode("utf-8", "ignore"),
         "relay-id": relay_id,
     }
@@ -147,7 +148,9 @@ def read_ticket(headers: Headers, *, of: str) -> Ticket:
 
 
 def _former(said: OwnHeaders) -> Former:
-    tries, first_failed_at = said.number("tries", most=_COUNT), _when(said, "first-failed-at")
+    tries, first_failed_at = said.number("tries", most=_COUNT), None
+    if said.text("first-failed-at"):
+        first_failed_at = UnixNanos(said.number("first-failed-at", most=_NANOSECONDS))
     # A relay of a former version says neither: it took any call for one that may land, and waited
     # where there was a refusal.
     return Former(
@@ -157,16 +160,10 @@ def _former(said: OwnHeaders) -> Former:
         failed_itself=bool(said.text("failed-itself"))
         if "failed-itself" in said
         else first_failed_at is not None,
-        early_since=_when(said, "early-since") if "early-since" in said else None,
+        early_for=said.number("early-for", most=_MILLISECONDS) / 1e3
+        if "early-for" in said
+        else 0.0,
     )
-
-
-def _optional(when: UnixNanos | None) -> str:
-    return "" if when is None else str(when)
-
-
-def _when(said: OwnHeaders, name: str) -> UnixNanos | None:
-    return UnixNanos(said.number(name, most=_NANOSECONDS)) if said.text(name) else None
 
 
 class Order:

@@ -44,7 +44,7 @@ class Waiting:
         "_waits",
         "bulkhead",
         "calls",
-        "early_since",
+        "early_for",
         "first_failed_at",
         "mark",
         "may_land",
@@ -73,9 +73,12 @@ class Waiting:
         self._keeps_place = max(_GRACE, former.keeps_place)
         self._waits = former.tries
         self._in_trouble_since: float | None = None
-        self.first_failed_at = self._since_an_outage(former.first_failed_at)
+        back_at, failed_at = self._gate.back_at, former.first_failed_at
+        if back_at is not None and failed_at is not None and failed_at < back_at:
+            failed_at = None  # the cluster has been away since: see `_after_an_outage`
+        self.first_failed_at = failed_at
         """When the first of the refusals was that nobody else explains; None: there was none."""
-        self.early_since = self._since_an_outage(former.early_since)
+        self.early_for = former.early_for
         """See `Former`."""
         self.may_land = former.may_land
         """See `Former`."""
@@ -86,21 +89,11 @@ class Waiting:
         self.calls: list[Call] = []
         """Of these, for the audit trail: none where the only one was answered OK, some of very many."""
 
-    def _since_an_outage(self, when: UnixNanos | None) -> UnixNanos | None:
-        """Return a time before it was parked; None where the cluster has been away since."""
-        back_at = self._gate.back_at
-        return None if when is None or (back_at is not None and when < back_at) else when
-
     def refused_for(self) -> float:
         """Return the seconds since the first of the refusals that nobody else explains."""
-        return self._seconds_since(self.first_failed_at)
-
-    def early_for(self) -> float:
-        """Return the seconds for which its activity had been waited for when it was taken up."""
-        return self._seconds_since(self.early_since)
-
-    def _seconds_since(self, when: UnixNanos | None) -> float:
-        return 0.0 if when is None else (self.means.clock.now() - when) / 1e9
+        if self.first_failed_at is None:
+            return 0.0
+        return (self.means.clock.now() - self.first_failed_at) / 1e9
 
     def heard(self, answer: Answer, sign: Sign, *, started: float, ended: float) -> None:
         """Tell gate and bulkhead what came of a completion call.
@@ -235,14 +228,12 @@ class Waiting:
                 bells.append(self.bulkhead.recovered)
             await waiter.wait(means.clock, left if until is None else min(left, until), *bells)
 
-    def for_its_activity(self, reason: str, waited: float) -> Park | None:
+    def for_its_activity(self, reason: str) -> Park | None:
         """Give in before another look for an activity that is not there yet; None: look on.
 
         Args:
             reason: What was found, for a person.
-            waited: For how many seconds it has been looked for, those before a parking included.
         """
-        self.early_since = UnixNanos(self.means.clock.now() - round(waited * 1e9))
         self._keeps_place = _GRACE
         return self._giving_in(reason, itself=True)
 
@@ -271,24 +262,19 @@ class Waiting:
             reason: What for, for a person.
             itself: Whether for something of its own: then it is left alone for a time.
         """
-        former = self._former(failed_itself=itself)
-        if self._gate.is_away:
-            # An outage takes nothing of its budget, and nobody can tell how much of it was one.
-            former = replace(former, first_failed_at=None)
-        return Park(reason=reason, former=former, status=self.status)
+        return Park(reason=reason, former=self._former(failed_itself=itself), status=self.status)
 
     def _former(self, *, failed_itself: bool = False) -> Former:
-        return Former(
-            tries=self.tries,
-            first_failed_at=self.first_failed_at,
-            may_land=self.may_land,
-            failed_itself=failed_itself,
-            early_since=self.early_since,
-        )
+        former = Former(tries=self.tries, may_land=self.may_land, failed_itself=failed_itself)
+        if self._gate.is_away:
+            # An outage takes nothing of its time, and nobody could tell later how much of it was one.
+            return former
+        return replace(former, first_failed_at=self.first_failed_at, early_for=self.early_for)
 
     def _after_an_outage(self) -> None:
         # The refusals before it were the outage's, and so were the waits.
-        self.first_failed_at = self.early_since = None
+        self.first_failed_at = None
+        self.early_for = 0.0
         self._waits = 0
 
     def _bells(self) -> list[Bell]:

@@ -264,8 +264,23 @@ def test_a_look_ends_no_trial_that_a_completion_began() -> None:
     scene.clock.advance(1.0)
     scene.bulkhead.looked(started=1.0, ended=1.0)
     assert scene.bulkhead.is_on_trial
+    assert not scene.bulkhead.tries_looks
     scene.succeed()
     assert not scene.bulkhead.is_on_trial
+
+
+def test_looks_are_trials_until_one_is_answered_and_again_when_one_is_not() -> None:
+    scene = ward()
+    assert not scene.bulkhead.tries_looks
+    scene.halt()
+    assert scene.bulkhead.tries_looks
+    scene.bulkhead.looked(started=1.0, ended=1.0)
+    assert not scene.bulkhead.tries_looks
+    scene.clock.advance(1.0)
+    scene.bulkhead.refused_all("denied", started=1.0)
+    assert not scene.bulkhead.tries_looks
+    scene.bulkhead.failed("e", started=1.0, is_look=True)
+    assert scene.bulkhead.tries_looks
 
 
 @pytest.mark.parametrize("by", ["denied", "throttled"])
@@ -290,16 +305,6 @@ def test_a_completion_that_is_refused_in_a_looks_trial_has_to_end_it() -> None:
     scene.clock.advance(5.0)
     scene.bulkhead.looked(started=6.0, ended=6.0)
     assert scene.bulkhead.is_on_trial
-
-
-def test_an_event_that_is_looked_into_takes_room_from_those_that_are_not_begun() -> None:
-    """By ids each one looks before its call: all of a window was begun for one namespace."""
-    scene = ward(maximum=4)
-    scene.bulkhead.looks = 3
-    assert scene.bulkhead.room == 1
-    assert scene.bulkhead.try_enter()
-    scene.bulkhead.looks = 9
-    assert scene.bulkhead.room == 0
 
 
 async def test_who_queues_is_woken_when_the_namespace_has_been_sick_for_a_second() -> None:

@@ -11,6 +11,7 @@ from tests.unit.relay.fakes import OK, PATIENCE, ManualClock, Script
 from tests.unit.relay.ways import (
     BY_IDS,
     DENIED,
+    NOT_FOUND,
     PLENTY,
     STARTED,
     UNAVAILABLE,
@@ -20,7 +21,7 @@ from tests.unit.relay.ways import (
 )
 
 from completion_relay.decision import Former
-from completion_relay.evidence import Decided, Pending
+from completion_relay.evidence import Decided
 from completion_relay.looking import Looking
 from completion_relay.verdict import Sign
 from completion_relay.waiting import Waiting
@@ -104,7 +105,7 @@ async def test_a_look_that_fails_where_no_trial_is_on_makes_nobody_sick() -> Non
 async def test_where_one_may_look_and_not_complete_one_event_at_a_time_tries_by_ids_too(
     events: int,
 ) -> None:
-    """The look and the call are one trial; the look alone once ended it, and all were let in."""
+    """A look alone once ended the trial, and all were let in."""
     async with ways(repeat(DENIED), findings=repeat(STARTED), served=["orders"]) as there:
         bulkhead, script = there.script.means.bulkheads["orders"], there.script
         for number in range(events):
@@ -123,17 +124,40 @@ async def test_where_one_may_look_and_not_complete_one_event_at_a_time_tries_by_
             assert (await there.decided(number)).disposition is Disposition.APPLIED
 
 
-async def test_a_trials_permit_comes_back_where_the_activity_is_not_ready_for_the_call() -> None:
-    early = Pending(attempt=1, is_started=False)
-    async with ways([OK], findings=[early, early, STARTED]) as there:
+async def test_what_needs_no_completion_waits_for_no_trial_that_a_completion_has_to_end() -> None:
+    """Of a weekend without a key there may be thousands by ids that are over."""
+    async with ways([DENIED], findings=[STARTED, *repeat(DUPLICATE, 200)]) as there:
         bulkhead = there.script.means.bulkheads["orders"]
-        bulkhead.refused_all("denied", started=0.0)
         there.go(0, activity=BY_IDS)
-        for looks in (1, 2):
-            await there.clock.until_pending(1)
-            there.clock.advance(LONG)
-            await eventually(lambda: len(there.script.looks.questions) >= looks)  # noqa: B023
-        await eventually(lambda: bool(there.clock.pending) or there.tasks[0].done())
+        await eventually(lambda: bulkhead.state[1] == 1, what="the first in the queue")
         there.clock.advance(LONG)
-        assert (await there.decided()).disposition is Disposition.APPLIED
-        assert bulkhead.in_flight == 0
+        await there.decided()
+        assert bulkhead.is_on_trial
+        now = there.clock.monotonic()
+        for number in range(1, 101):
+            there.go(number, activity=BY_IDS)
+        for number in range(1, 101):
+            assert (await there.decided(number)).disposition is Disposition.DUPLICATE
+        assert there.clock.monotonic() == now
+
+
+async def test_those_that_are_looked_into_take_no_room_from_completions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Looks have few permits: behind a wave of duplicates ordinary completions would be begun one a look."""
+    async with ways(repeat(NOT_FOUND)) as there:
+        means = there.script.means
+        room = means.bulkheads.room
+        answered = asyncio.Event()
+
+        async def find(*_: object, **__: object) -> Decided:
+            await answered.wait()
+            return DUPLICATE
+
+        monkeypatch.setattr(means.triage, "find", find)
+        for number in range(500):
+            there.go(number)
+        await eventually(lambda: there.calls == 500, what="each to come to its look")
+        assert means.bulkheads.room == room
+        answered.set()
+        assert (await there.decided(499)).disposition is Disposition.DUPLICATE

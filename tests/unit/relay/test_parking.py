@@ -48,7 +48,7 @@ FORMERS = st.builds(
     first_failed_at=st.none() | NANOS,
     may_land=st.booleans(),
     failed_itself=st.booleans(),
-    early_since=st.none() | NANOS,
+    early_for=st.integers(0, 10**9).map(lambda millis: millis / 1e3),
 )
 PARKS = st.builds(Park, reason=NAMES, former=FORMERS, status=st.none())
 HOLDS = st.builds(Hold, by=NAMES, why=NAMES, until=NANOS)
@@ -62,7 +62,7 @@ GOOD = parked_record(
 )
 
 
-LATER = ("may-land", "failed-itself", "early-since")
+LATER = ("may-land", "failed-itself", "early-for")
 """What a ticket of a former version does not say."""
 
 

@@ -13,6 +13,7 @@ from tests.integration.relay.members import Members
 from tests.integration.relay.waiting import Far, Scene
 from tests.support import Topics
 
+import completion_relay.waiting
 from completion_relay.consumer import Consumer
 
 
@@ -43,3 +44,9 @@ def members(monkeypatch: pytest.MonkeyPatch) -> Members:
 
     monkeypatch.setattr(Consumer, "on_partitions_assigned", spy)
     return seen
+
+
+@pytest.fixture
+def nobody_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """White-box: what waits keeps its place, however crowded it is: a window that is full stays full."""
+    monkeypatch.setattr(completion_relay.waiting, "_GRACE", 600.0)

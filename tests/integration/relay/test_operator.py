@@ -7,6 +7,7 @@ import time
 import uuid
 from typing import Any
 
+import pytest
 from aiokafka.structs import RecordMetadata
 from tests.integration.relay.process import run, topic_settings
 from tests.integration.relay.test_parking import Missing
@@ -99,6 +100,7 @@ async def test_an_event_that_waits_is_skipped_with_who_and_why_and_both_are_sett
     assert len(await scene.audit()) == 1
 
 
+@pytest.mark.usefixtures("nobody_gives_way")
 async def test_an_event_behind_a_full_window_is_skipped_when_it_is_reached(scene: Scene) -> None:
     settings = patient(scene, window=2)
     async with relay(settings):

@@ -241,6 +241,7 @@ async def test_a_poll_that_raises_after_it_took_records_loses_none(
     assert places(await scene.audit()) == places(positions)
 
 
+@pytest.mark.usefixtures("nobody_gives_way")
 async def test_a_full_window_pauses_its_partition_and_no_other(scene: Scene, held: Scene) -> None:
     """Three records fill it; seven more stay with Kafka until it empties."""
     handle, reference = await held_activity(held)
@@ -268,6 +269,23 @@ async def test_a_full_window_pauses_its_partition_and_no_other(scene: Scene, hel
             return await metric(http, full) == 0
 
         await eventually(resumed, what="no paused partition")
+
+
+async def test_early_events_that_fill_the_window_are_parked_and_decided_in_their_order(
+    scene: Scene, held: Scene
+) -> None:
+    """What comes behind them on their partition does not wait for an activity that may never come."""
+    handle, reference = await held_activity(held)
+    same = [event(reference, completed(b"%d" % number)) for number in range(10)]
+    quick = {"window": 3, "early_timeout": 60.0, "park_initial": 0.2, "park_maximum": 1.0}
+    async with relay(scene.settings(relay=quick)):
+        positions = [await emit_to(scene, 0, one) for one in same]
+        behind = await _applied(scene, partition=0)
+        async with held.worker():
+            assert await handle.result() == 0
+            decided = [(await scene.decided(at)).disposition for at in positions]
+    assert decided == [Disposition.APPLIED, *[Disposition.CONFLICT] * 9]
+    assert places(await scene.audit()) == places([*positions, behind])
 
 
 async def test_nothing_behind_an_undecided_record_is_committed(scene: Scene, held: Scene) -> None:

@@ -108,6 +108,7 @@ async def test_a_position_that_is_not_set_yet_costs_no_other_partition_its_recor
     assert places(await scene.audit()) == places(positions)
 
 
+@pytest.mark.usefixtures("nobody_gives_way")
 async def test_a_partition_that_was_full_is_paused_again_after_a_rebalance(
     scene: Scene, held: Scene, members: Members
 ) -> None:
@@ -395,6 +396,7 @@ async def test_a_member_without_partitions_is_polled_and_takes_over(
     assert polls.of[consumer] > before
 
 
+@pytest.mark.usefixtures("nobody_gives_way")
 async def test_a_member_whose_partitions_are_all_paused_is_polled(
     scene: Scene, held: Scene, polls: Polls
 ) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 
 from aiokafka import TopicPartition
 
-from completion_relay.topic_reader import Offsets, Progress, Record, TopicReader
+from completion_relay.topic_reader import Advance, Offsets, Progress, Record, TopicReader
 from completion_schemas.audit import AuditRecord, decode_audit
 from completion_schemas.errors import DecodeError
 from completion_schemas.times import UnixNanos
@@ -104,17 +104,13 @@ class AuditTrail(TopicReader):
     ) -> AsyncGenerator[AuditEntry | Unreadable, None]:
         # What the command line takes may be no Unicode; no record's id is that.
         keys = {event_id.encode("utf-8", "replace") for event_id in event_ids}
-        far = Progress(sum(max(0, offset - begin[at]) for at, offset in (end or {}).items()))
-        reached = dict(begin)
+        advance = Advance(begin, end, progress)
         async with contextlib.aclosing(self.batches(begin, end)) as batches:
             async for at, records in batches:
                 for record in records:
                     if not keys or record.key in keys:
                         yield _entry(record)
-                far.records += len(records)
-                far.done += records[-1].offset + 1 - reached[at]
-                reached[at] = records[-1].offset + 1
-                progress(far)
+                advance.by(at, records)
 
 
 def _entry(record: Record) -> AuditEntry | Unreadable:

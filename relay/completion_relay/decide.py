@@ -14,9 +14,10 @@ from typing import overload
 from completion_relay.decision import Decision, Former, Park
 from completion_relay.evidence import RESULT_TOO_LARGE, Decided, Pending
 from completion_relay.identity import RecordMark
-from completion_relay.instead import callee_canceled, limited_payloads, too_large
+from completion_relay.instead import callee_canceled, too_large
 from completion_relay.looking import Looking
 from completion_relay.means import Means
+from completion_relay.measuring import Measure
 from completion_relay.place import LetGoError, Place
 from completion_relay.verdict import (
     NAMESPACE_NOT_FOUND,
@@ -92,8 +93,8 @@ class _Way:
     __slots__ = (
         "_bulkhead",
         "_event",
-        "_guessed_over",
         "_means",
+        "_measure",
         "_namespace",
         "_note",
         "_outcome",
@@ -112,22 +113,18 @@ class _Way:
         self._note = ""
         self._refused: DeadLetter | None = None
         """What is said in the end although Temporal took the failure sent instead."""
-        self._guessed_over = 0
-        """Bytes of a result that is over a limit which is a guess; 0: none was judged by one."""
+        self._measure = Measure(event.outcome, waiting)
         self._proofs = 0
         """Refusals in a row that were the event's own."""
 
     async def go(self) -> Decision | Park:
-        payloads = limited_payloads(self._outcome)
-        if payloads is not None:
-            size = payloads.ByteSize()
-            limit = await self._blob_limit(size)
-            if isinstance(limit, Park):
-                return limit
-            if size > limit:
-                refused = self._over_the_limit(size, limit)
-                if refused is not None:
-                    return refused
+        park = await self._measure.take()
+        if park is not None:
+            return park
+        if self._measure.over:
+            refused = self._too_large(self._measure.over)
+            if refused is not None:
+                return refused
         while True:
             try:
                 decision = await self._try()
@@ -141,46 +138,6 @@ class _Way:
                 return decision
             if decision is not None:
                 return self._final(decision)
-
-    async def _blob_limit(self, size: int) -> int | Park:
-        """Return the namespace's limit, once it is known well enough to judge a result of that size."""
-        means = self._means
-        while True:
-            if means.gate.is_closed:  # the limit may have to be asked for
-                park = await self._waiting.for_the_gate()
-                if park is not None:
-                    return park
-            limit = await means.completer.blob_limit(self._namespace, size)
-            if not isinstance(limit, Answer):
-                return limit
-            # As a look that failed: the cluster may be away, and the event has no part in it.
-            means.gate.noted(self._waiting.mark, sign_of(limit))
-            park = await self._waiting.after(limit)
-            if park is not None:
-                return park
-
-    def _over_the_limit(self, size: int, limit: int) -> Decision | None:
-        guess = self._means.completer.why_guessed(self._namespace)
-        self._guessed_over = size if guess else 0
-        said = f"; Temporal's default, because {guess}" if guess else ""
-        return self._too_large(
-            f"{size} bytes; namespace {self._namespace} takes {limit} (limit.blobSize.error{said})"
-        )
-
-    async def _measure_again(self) -> None:
-        """Ask once more, just before a call: while all was refused, the limit could only be guessed."""
-        completer, size = self._means.completer, self._guessed_over
-        await completer.describe_namespace(self._namespace)
-        if completer.why_guessed(self._namespace):
-            return
-        limit = await completer.blob_limit(self._namespace, size)
-        if isinstance(limit, Answer):
-            return
-        self._guessed_over = 0
-        self._refused = None
-        self._outcome = self._event.outcome
-        if size > limit:
-            self._over_the_limit(size, limit)
 
     async def _try(self) -> Decision | Park | None:
         by_ids = self._is_by_ids
@@ -198,8 +155,10 @@ class _Way:
                 return park
         waiting, monotonic = self._waiting, means.clock.monotonic
         try:
-            if self._guessed_over:
-                await self._measure_again()
+            if self._measure.is_over_a_guess and await self._measure.take_again():
+                self._refused, self._outcome = None, self._event.outcome
+                if self._measure.over:
+                    self._too_large(self._measure.over)
             # Meanwhile the attempt may have timed out, and another one would be completed. Not the
             # permit first and then the only look: a look may go on for `relay.early_timeout`, and
             # duplicates, which one look sorts out, would take permits from completions.

@@ -49,6 +49,31 @@ class Progress:
     """Read so far."""
 
 
+class Advance:
+    """Counts how far a reading has come between two places.
+
+    Args:
+        begin: Where it begins.
+        end: Where it ends; None: nobody knows.
+        told: Told at the beginning, and with each batch.
+    """
+
+    def __init__(
+        self, begin: Offsets, end: Offsets | None, told: Callable[[Progress], object]
+    ) -> None:
+        self._reached = dict(begin)
+        self._told = told
+        self._far = Progress(sum(max(0, to - begin[at]) for at, to in (end or {}).items()))
+        told(self._far)
+
+    def by(self, at: TopicPartition, records: list[Record]) -> None:
+        """Count a batch of a partition."""
+        self._far.records += len(records)
+        self._far.done += records[-1].offset + 1 - self._reached[at]
+        self._reached[at] = records[-1].offset + 1
+        self._told(self._far)
+
+
 class TopicReader:
     """Topics, opened for reading."""
 

@@ -13,7 +13,7 @@ from completion_relay.assigned import start_of
 from completion_relay.instruction import is_instruction
 from completion_relay.settings import Settings
 from completion_relay.topic_admin import TopicAdmin, TopicError
-from completion_relay.topic_reader import Progress, Record, TopicReader
+from completion_relay.topic_reader import Advance, Progress, Record, TopicReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +101,10 @@ async def undecided(
     """
     begin = {at: span.start for at, span in spans.items()}
     end = {at: span.end for at, span in spans.items()}
-    far, reached = Progress(sum(max(0, end[at] - begin[at]) for at in spans)), dict(begin)
-    progress(far)
+    advance = Advance(begin, end, progress)
     async with contextlib.aclosing(reader.batches(begin, end)) as batches:
         async for at, records in batches:
-            far.records += len(records)
-            far.done += records[-1].offset + 1 - reached[at]
-            reached[at] = records[-1].offset + 1
-            progress(far)
+            advance.by(at, records)
             for record in records:
                 if not spans[at].is_settled(record.offset):
                     yield record

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import dataclasses
+import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
-from tests.unit.relay.trails import decision
+from tests.unit.relay.trails import SECOND, decision
+from typer.testing import CliRunner
 
+from completion_relay import audit_original
+from completion_relay.cli.app import app
 from completion_relay.cli.audit import show
 from completion_relay.cli.audit.decisions import Decisions
 from completion_relay.cli.audit.options import selection
 from completion_relay.settings import Settings
+from completion_relay.topic_admin import TopicError
 from completion_relay.undecided.record import Undecided
 from completion_relay.undecided.search import Found
 from completion_schemas.audit import AuditRecord
@@ -86,3 +95,46 @@ async def test_a_program_is_told_the_records_and_nothing_is_looked_for(
 ) -> None:
     has(monkeypatch, looked=GroupAuthorizationFailedError())
     assert (await show._story(Settings(), WANTED, whole=False)).not_looked == ""
+
+
+def test_a_program_is_told_how_far_an_index_goes_that_answers_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A later decision may be on the topic, which cannot be read."""
+
+    async def decided(*_: Any) -> Decisions:
+        return Decisions([decision("e", decided=1)], [], 7 * SECOND)
+
+    monkeypatch.setattr(show, "decisions_on", decided)
+    done = CliRunner().invoke(app, ["audit", "show", "e", "--json"], prog_name="completion-relay")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["event_id"] == "e"
+    assert "The index goes as far as 1970-01-01 00:00:07.000Z" in done.stderr
+
+
+async def test_a_topic_that_takes_too_long_is_named_with_why_and_what_was_read_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is not called one that is not there."""
+
+    class Slow:
+        @classmethod
+        @contextlib.asynccontextmanager
+        async def open(cls, _: object, topic: str) -> AsyncIterator[Slow]:
+            if topic == "gone":
+                raise TopicError("topic gone does not exist")
+            yield cls()
+
+        async def record_at(self, _: TopicPartition, offset: int) -> None:
+            if offset:
+                await asyncio.Event().wait()
+
+    monkeypatch.setattr(audit_original, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(audit_original, "TopicReader", Slow)
+    places = [("slow", 0, 0), ("slow", 0, 1), ("gone", 0, 0)]
+    found, not_read = await audit_original.originals({}, places)
+    assert found == {("slow", 0, 0): None}
+    assert not_read == {
+        "gone": "is not there, or this user may not see it",
+        "slow": "took more than 0.01 s",
+    }

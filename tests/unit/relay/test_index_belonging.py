@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
-
 import pytest
-from aiokafka import TopicPartition
 from tests.unit.relay.trails import MemoryTrail, decision
 
 from completion_relay.audit_index.belonging import check_topic
 from completion_relay.audit_index.checksum import as_text, digest
 from completion_relay.audit_index.columns import row_of
 from completion_relay.audit_index.store import OtherTopicError, Progress
-from completion_relay.topic_reader import Record
 from completion_schemas.audit import AuditRecord, audit_fields, encode_audit
 
 
@@ -61,25 +57,12 @@ async def test_a_last_row_that_retention_has_deleted_says_nothing() -> None:
     await check_topic("x", {0: at(1, decision("b", decided=1))}, trail)
 
 
-class CutWhileReading(MemoryTrail):
-    """Retention takes the first two records after it was asked where the topic begins."""
-
-    async def batches(
-        self,
-        begin: Mapping[TopicPartition, int],
-        end: dict[TopicPartition, int] | None,
-        *,
-        at_end: Callable[[TopicPartition], object] = lambda _: None,
-    ) -> AsyncGenerator[tuple[TopicPartition, list[Record]], None]:
-        self.begins = 2
-        there = {at: max(offset, self.begins) for at, offset in begin.items()}
-        async for batch in super().batches(there, end, at_end=at_end):
-            yield batch
-
-
 async def test_a_last_row_that_retention_deletes_while_it_is_looked_for_says_nothing() -> None:
-    trail = CutWhileReading()
-    for number, name in enumerate("abc"):
-        trail.append(decision(name, decided=number), written=number)
+    trail = trail_of("a", "b", "c")
+
+    def cut() -> None:
+        trail.begins = 2
+
+    trail.when_read = cut
     await check_topic("x", {0: at(1, decision("b", decided=1))}, trail)
     assert trail.read_offsets == []

@@ -205,13 +205,16 @@ async def test_nobody_gives_in_while_the_cluster_is_away() -> None:
 
 
 async def test_an_event_of_a_cluster_that_is_away_gives_in_where_another_cluster_gains() -> None:
+    """It brings none of its refusals along: nobody can tell later how much of an hour was the outage's."""
     async with ways(repeat(UNAVAILABLE), probes=repeat(UNAVAILABLE)) as there:
         there.script.means.bulkheads.neighbours.add(lambda: True)
         await there.outage()
         there.place.crowded.set()
         await there.clock.until_pending(4)
         there.clock.advance(LONG)
-        assert (await there.parked(2)).reason == "the cluster is away"
+        park = await there.parked(2)
+        assert park.reason == "the cluster is away"
+        assert park.former == Former(tries=1, may_land=True)
 
 
 async def test_who_waits_gives_in_when_a_doubt_about_another_cluster_passes(
@@ -396,19 +399,6 @@ async def test_the_refusals_before_an_outage_are_the_outages() -> None:
         park = await there.parked()
         assert park.former.first_failed_at is not None
         assert park.former.first_failed_at > NOW
-
-
-async def test_what_is_parked_in_an_outage_brings_none_of_its_refusals_along() -> None:
-    """Nobody can tell later how much of an hour was the outage's."""
-    async with ways(repeat(UNAVAILABLE), probes=repeat(UNAVAILABLE)) as there:
-        there.script.means.bulkheads.neighbours.add(lambda: True)
-        await there.outage()
-        there.place.crowded.set()
-        await there.clock.until_pending(4)
-        there.clock.advance(LONG)
-        former = (await there.parked(2)).former
-        assert (former.first_failed_at, former.failed_itself) == (None, False)
-        assert former.may_land
 
 
 async def test_what_was_parked_before_an_outage_begins_its_budget_anew() -> None:

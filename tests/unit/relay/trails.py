@@ -44,6 +44,8 @@ class MemoryTrail(AuditTrail):
         self.cluster = ""
         self.begins = 0
         """The first offset that retention has left."""
+        self.when_read: Callable[[], object] = lambda: None
+        """Called before anything is handed over; a test may have the topic change there."""
         self._held: defaultdict[int, list[Record]] = defaultdict(list)
         self.read_offsets: list[tuple[int, int]] = []
         """Partition and offset of each record that was handed over."""
@@ -96,9 +98,10 @@ class MemoryTrail(AuditTrail):
         *,
         at_end: Callable[[TopicPartition], object] = lambda _: None,
     ) -> AsyncGenerator[tuple[TopicPartition, list[Record]], None]:
+        self.when_read()
         for at in self.partitions:
             held = self._held[at.partition]
-            place = begin[at]
+            place = max(begin[at], self.begins)
             while place < (end[at] if end else len(held)):
                 batch = held[place : min(place + 10, end[at] if end else len(held))]
                 place += len(batch)

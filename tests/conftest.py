@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from temporalio.client import Client
 from tests.support import Topics, create_topics
+from tests.waits import print_waits
 
 from completion_relay.embedded import KafkaBroker, TemporalServer
 
@@ -65,8 +66,12 @@ async def time_limit(request: pytest.FixtureRequest) -> AsyncIterator[None]:
     """
 
     def end() -> None:
+        print_waits(asyncio.all_tasks(), file=sys.stderr)
+        # A server that the test started itself: what it said is gone with its folder.
+        folder: Path | None = getattr(request.node, "funcargs", {}).get("tmp_path")
+        for log in folder.glob("*.log") if folder else ():
+            sys.stderr.write(f"{log}:\n{log.read_text(errors='replace')[-4_000:]}\n")
         for task in asyncio.all_tasks():
-            task.print_stack(file=sys.stderr)
             if getattr(task.get_coro(), "__name__", "") == name:
                 task.cancel(f"{name} took more than {_TEST_SECONDS:.0f} s")
 

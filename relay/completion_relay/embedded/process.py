@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -24,16 +25,32 @@ from completion_relay.embedded.errors import PortTakenError, ServerFailedError
 HOST = "127.0.0.1"
 """The stack speaks to this machine only: neither server asks for a password."""
 
+_FREE_PORTS = range(20_000, 32_000)
+"""Where no system chooses ports for outgoing connections, unless it was told to."""
+
 _LAST_LINES = 8
 _POLL_SECONDS = 0.05
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that nothing uses right now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port of the loopback interface that nothing uses right now.
+
+    Not one of the system's own choice: it gives those to outgoing connections
+    as well (Linux: 32768 to 60999), and some seconds may pass until a server
+    binds what was chosen for it. Temporal's UI found its port taken that way,
+    at three starts in a row.
+
+    Raises:
+        PortTakenError: every one of them is in use.
+    """
+    for port in random.SystemRandom().sample(_FREE_PORTS, len(_FREE_PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
+    raise PortTakenError(
+        f"ports {_FREE_PORTS.start} to {_FREE_PORTS.stop - 1} on {HOST}: all in use: end "
+        "what listens there, or name the ports"
+    )
 
 
 def claim_port(name: str, port: int | None) -> int:

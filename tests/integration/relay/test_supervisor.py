@@ -13,6 +13,8 @@ import pytest
 from tests.integration.relay.process import TWO_PROCESSES, Process, get, pids, run, samples
 from tests.support import eventually
 
+from completion_relay.embedded.process import free_port
+
 NOBODY = "127.0.0.1:1"
 """Port 1 of the loopback: nothing listens there."""
 UP = "completion_relay_process_up"
@@ -21,9 +23,7 @@ UP = "completion_relay_process_up"
 @pytest.fixture
 async def waiting_for_kafka() -> AsyncIterator[tuple[Process, str]]:
     """Two processes that wait for a Kafka that never comes, and the address of their pages."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        http = f"127.0.0.1:{probe.getsockname()[1]}"
+    http = f"127.0.0.1:{free_port()}"
     arguments = ("--kafka", NOBODY, "--temporal", NOBODY, "--processes", "2", "--http", http)
     environment = {"COMPLETION_RELAY_RELAY__RELAY_ID": "here"}
     async with run(*arguments, environment=environment) as process:

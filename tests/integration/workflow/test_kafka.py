@@ -1,9 +1,7 @@
 """The bus itself: what is on it, and what happens when it is not there or refuses."""
 
 import asyncio
-import contextlib
 import logging
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from tests.integration.workflow.samples import Callee, Job
 from tests.support import Topics, consume_all, create_topics, eventually
 
 from completion_relay.embedded import KafkaBroker
+from completion_relay.embedded.process import free_port
 from completion_schemas.cloudevents import decode_record
 from completion_schemas.events import Completed, Failed
 from completion_schemas.tokens import token_fingerprint
@@ -22,13 +21,6 @@ from completion_workflow import CompletionPlugin, Kafka
 
 # The bus needs no connection to a Temporal.
 _NO_CLIENT: Any = None
-
-
-def _free_port() -> int:
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize("content_type", ["application/protobuf"])
@@ -61,7 +53,7 @@ async def test_a_failed_start_of_kafka_fails_nothing(
     temporal_address: str, task_queue: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The worker starts without Kafka and says so; publishing is retried until Kafka is there."""
-    port = _free_port()
+    port = free_port()
     plugin = CompletionPlugin(Kafka(bootstrap_servers=f"127.0.0.1:{port}"))
     async with worker(temporal_address, plugin, task_queue) as side:
         handle = await side.client.start_workflow(
@@ -101,7 +93,7 @@ async def test_a_kafka_that_goes_away_does_not_hold_up_the_end_of_the_worker(
 
 async def test_success_without_kafka_says_so(temporal_address: str, task_queue: str) -> None:
     """When its time is over the callee fails with what was wrong."""
-    where = f"127.0.0.1:{_free_port()}"
+    where = f"127.0.0.1:{free_port()}"
     plugin = CompletionPlugin(Kafka(bootstrap_servers=where))
     async with worker(temporal_address, plugin, task_queue) as side:
         error = await _failure(side, Job("text", somebody(), give_up_after_seconds=2))
@@ -113,7 +105,7 @@ async def test_failure_without_kafka_is_the_original(
     temporal_address: str, task_queue: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The workflow raises its own error; the log has what was wrong with Kafka."""
-    plugin = CompletionPlugin(Kafka(bootstrap_servers=f"127.0.0.1:{_free_port()}"))
+    plugin = CompletionPlugin(Kafka(bootstrap_servers=f"127.0.0.1:{free_port()}"))
     async with worker(temporal_address, plugin, task_queue) as side:
         error = await _failure(side, Job("details", somebody(), give_up_after_seconds=2))
     assert (error.type, error.message, list(error.details)) == (

@@ -57,6 +57,20 @@ def test_no_port_asked_for_is_a_free_one() -> None:
         assert server.getsockname()[0] == HOST
 
 
+def test_a_free_port_is_none_that_somebody_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server((HOST, free_port())) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(free_port.__module__ + "._FREE_PORTS", range(port, port + 1))
+
+        with pytest.raises(PortTakenError, match=rf"ports {port} to {port} on .*: all in use"):
+            free_port()
+
+
+def test_a_free_port_is_none_that_the_system_gives_to_an_outgoing_connection() -> None:
+    """One was taken between its choice and the bind of Temporal's UI, three times in a row."""
+    assert max(free_port() for _ in range(50)) < 32_768
+
+
 async def test_nothing_listening_is_not_connectable() -> None:
     with pytest.raises(OSError, match=r"onnect"):
         await connectable(free_port())

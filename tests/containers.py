@@ -101,7 +101,7 @@ def _require_docker() -> None:
         problem = _docker_problem()
         gc.collect()
     if problem:
-        pytest.skip(f"testcontainers: no Docker engine answers: {problem}")
+        pytest.fail(f"testcontainers: no Docker engine answers: {problem}")
 
 
 def _docker_problem() -> str:

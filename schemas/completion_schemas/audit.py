@@ -27,6 +27,25 @@ from completion_schemas.times import UnixNanos
 
 _KIND = "audit"
 _INT32 = range(-(2**31), 2**31)
+_ALIKE = frozenset(
+    [
+        "type",
+        "disposition",
+        "reason",
+        "detail",
+        "namespace",
+        "topic",
+        "partition",
+        "tries",
+        "rpc_status",
+        "key_id",
+        "relay_id",
+        "group",
+        "redelivery",
+        "replay_of",
+    ]
+)
+"""What one relay writes of one partition is mostly the same in these."""
 _NOT_OF_ITS_SCHEMA = "the value is not an audit record of the schema that it names"
 
 
@@ -207,6 +226,6 @@ def _reader(
     newest = {field["name"]: field for field in avro.latest(_KIND).definition["fields"]}
     wanted = frozenset(newest if names is None else names)
     lacking = wanted - {field["name"] for field in schema.definition["fields"]}
-    return RowReader(schema.definition, wanted), tuple(
+    return RowReader(schema.definition, wanted, _ALIKE), tuple(
         (name, newest[name]["default"]) for name in newest if name in lacking
     )

@@ -37,10 +37,13 @@ async def test_a_groups_offsets_are_told_by_its_new_coordinator_when_the_old_one
         await create_topics(cluster.address, ["events"], replication=3)
         await produce(cluster.address, "events", b"", partition=0)
         async with AIOKafkaConsumer(
-            bootstrap_servers=cluster.address, group_id="g", enable_auto_commit=False
+            bootstrap_servers=cluster.address,
+            group_id="g",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
         ) as consumer:
             consumer.subscribe(["events"])
-            await consumer.getmany(timeout_ms=5_000)
+            await consumer.getone()  # a member that has the partition
             await consumer.commit({at: 1})
         admin = PatientAdmin(bootstrap_servers=cluster.address)
         await admin.start()

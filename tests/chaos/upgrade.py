@@ -5,12 +5,6 @@
 Both are in one group on Apache Kafka. While events come, the earlier one is killed and
 started again, then this tree's; at the end the earlier one is stopped, as an upgrade
 does. Nothing may be lost or doubled.
-
-Up to 6ec01f7 a relay writes the audit record first and commits the offset later, not in
-one transaction, so that whoever takes over after its death decides the position again;
-and it does not read what a later relay wrote into the commit's metadata as settled
-ahead. So beside such a one, second audit records (and dead letters) are allowed at
-positions that it decided, and nowhere else; beside a later one nowhere at all.
 """
 
 from __future__ import annotations
@@ -24,14 +18,13 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.apache.kafka import ApacheKafka
 from tests.chaos.command import CANNOT_RUN, count, finish, positive, progress
 from tests.chaos.emit import Emitter
-from tests.chaos.found import Found, Position, by_its_position, origin
 from tests.chaos.gather import gather
 from tests.chaos.judge import judge
 from tests.chaos.load import Waiting, connect
@@ -39,43 +32,34 @@ from tests.chaos.relays import Line, RelayProcess
 from tests.chaos.report import Report, events_by_kind, load_figures
 from tests.chaos.script import PLAIN, addresses, script
 from tests.chaos.steps import SETTINGS, TOPICS, all_end, create_topics, settle
+from tests.support import eventually
 
 from completion_relay.embedded import TemporalServer
+from completion_schemas import avro
 
 ROOT = Path(__file__).resolve().parents[2]
-BEFORE_TRANSACTIONS = "6ec01f7"
-"""The last revision that commits offsets without a transaction."""
 _GROUP = "upgrade"
 _SOURCES = ("relay", "workflow", "schemas")
 _OLD = "earlier"
+_EMIT_SECONDS = 120.0
+"""How much longer than asked for emitting may take on a slow machine."""
 
 
 class NoRevisionError(Exception):
     """There is no earlier revision here; the text says why."""
 
 
-def reachable_revision() -> str:
-    """Return the oldest revision to upgrade from: the last before transactions, else the one before this.
+def before_the_newest_schema() -> str:
+    """Return the last revision whose relay writes audit records by the former schema.
+
+    Found by what it lacks: what is landed may get another name.
 
     Raises:
-        NoRevisionError: this is no clone, or one without history.
+        NoRevisionError: this is no clone, or one without that part of the history.
     """
-    for revision in (BEFORE_TRANSACTIONS, "HEAD~1"):
-        with contextlib.suppress(NoRevisionError):
-            return resolved(revision)
-    raise NoRevisionError(
-        f"neither {BEFORE_TRANSACTIONS} nor HEAD~1 is in this clone: fetch its history "
-        "(git fetch --unshallow), or name a revision"
-    )
-
-
-def is_before_transactions(revision: str) -> bool:
-    """Whether a relay of this revision commits offsets without a transaction."""
-    try:
-        _git("merge-base", "--is-ancestor", revision, BEFORE_TRANSACTIONS)
-    except NoRevisionError:
-        return False
-    return True
+    schema = f"schemas/completion_schemas/avro/audit/v{avro.latest('audit').version}.avsc"
+    added = _git("log", "--diff-filter=A", "--max-count=1", "--format=%H", "--", schema)
+    return resolved(f"{added.decode().strip()}~1")
 
 
 def resolved(revision: str) -> str:
@@ -111,31 +95,6 @@ def _git(*arguments: str) -> bytes:
         raise NoRevisionError("there is no git on PATH") from None
     except subprocess.CalledProcessError as error:
         raise NoRevisionError(f"git {arguments[0]}: {error.stderr.decode().strip()}") from None
-
-
-def forgive_earlier(found: Found) -> Found:
-    """Return what was found, without the second records that the earlier relay may leave.
-
-    At a position where one of the records is the earlier relay's, records that say the
-    same count as one. Records that contradict each other stay.
-    """
-    audits = by_its_position(found.audit)
-    old = {at for at, records in audits.items() if any(_is_old(one.relay_id) for one in records)}
-    audit = [
-        one
-        for at, records in audits.items()
-        for one in (
-            {(r.disposition, r.reason, r.event_id): r for r in records}.values()
-            if at in old
-            else records
-        )
-    ]
-    letters: dict[tuple[Position, int], int] = {}
-    for number, letter in enumerate(found.dead_letters):
-        at = origin(letter)
-        letters.setdefault((at, 0 if at in old else number), number)
-    kept = [found.dead_letters[number] for number in letters.values()]
-    return replace(found, audit=audit, dead_letters=kept)
 
 
 def _is_old(relay_id: str) -> bool:
@@ -183,9 +142,18 @@ async def upgrade(asked: Upgrade, folder: Path, say: Callable[[str], None]) -> R
             await asyncio.gather(members.start(old=True), members.start(old=False))
             await members.serving()
             emitter = Emitter(kafka.address, TOPICS["completions"], asked.seed, waiting.references)
+
+            async def emitted(share: float) -> None:
+                """Return once such a share of the events is on the topic."""
+                await eventually(
+                    lambda: emitter.acknowledged >= share * len(items),
+                    timeout=asked.seconds + _EMIT_SECONDS,
+                    what=f"{share:.0%} of the events on the topic",
+                )
+
             async with asyncio.TaskGroup() as at_once:
                 at_once.create_task(emitter.emit(items, seconds=asked.seconds))
-                at_once.create_task(members.roll(asked.seconds))
+                at_once.create_task(members.roll(emitted))
             settled = await settle(kafka.address, _GROUP, asked.settle, say)
             await all_end(client, activities)
         await members.close()
@@ -194,7 +162,6 @@ async def upgrade(asked: Upgrade, folder: Path, say: Callable[[str], None]) -> R
         kind: sum(_is_old(one.relay_id) is old for one in found.audit)
         for kind, old in (("earlier", True), ("later", False))
     }
-    forgiven = forgive_earlier(found) if is_before_transactions(asked.revision) else found
     return Report(
         title=f"upgrade from {asked.revision[:12]}",
         seed=asked.seed,
@@ -203,12 +170,8 @@ async def upgrade(asked: Upgrade, folder: Path, say: Callable[[str], None]) -> R
         load=load_figures(items, found.main.values()),
         events=events_by_kind(asked.seed, items, found),
         faults={"relay killed": members.killed},
-        told={
-            **{f"audit records of the {kind} relay": count for kind, count in by_relay.items()},
-            "second audit records at the earlier relay's positions, allowed": len(found.audit)
-            - len(forgiven.audit),
-        },
-        findings=judge(asked.seed, items, forgiven),
+        told={f"audit records of the {kind} relay": count for kind, count in by_relay.items()},
+        findings=judge(asked.seed, items, found),
     )
 
 
@@ -241,16 +204,16 @@ class _Members:
     async def serving(self) -> None:
         await asyncio.gather(*(member.serving() for member in self._running.values()))
 
-    async def roll(self, seconds: float) -> None:
+    async def roll(self, emitted: Callable[[float], Awaitable[None]]) -> None:
         """Kill the earlier one, then this tree's, each once amid the events; then stop the earlier."""
-        for old in (True, False):
-            await asyncio.sleep(seconds / 3)
+        for old, share in ((True, 1 / 3), (False, 2 / 3)):
+            await emitted(share)
             self._say(f"{self._running[old].name} is killed")
             await self._running[old].kill()
             self.killed += 1
             await self.start(old=old)
         await self.serving()
-        await asyncio.sleep(seconds / 6)
+        await emitted(5 / 6)
         self._say(f"{self._running[True].name} is stopped: the upgrade is done")
         await self._running.pop(True).terminate()
 
@@ -264,7 +227,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.chaos.upgrade", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("--revision", help="to upgrade from (default: one that is reachable)")
+    parser.add_argument(
+        "--revision", help="to upgrade from (default: the last with the former audit schema)"
+    )
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--activities", type=count, default=300)
     parser.add_argument("--seconds", type=positive, default=20.0)
@@ -274,7 +239,7 @@ def main() -> int:
     say = progress()
     try:
         asked = Upgrade(
-            revision=resolved(given.revision) if given.revision else reachable_revision(),
+            revision=resolved(given.revision) if given.revision else before_the_newest_schema(),
             seed=given.seed,
             activities=given.activities,
             seconds=given.seconds,

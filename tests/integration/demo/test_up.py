@@ -70,8 +70,11 @@ async def test_it_tells_a_person_every_address_and_how_to_go_on(tmp_path: Path) 
         said = ""
         async with asyncio.timeout(60):
             assert process.stdout is not None
-            while "Ctrl-C" not in said:
-                said += (await process.stdout.readline()).decode()
+            async for line in process.stdout:
+                said += line.decode()
+                if "Ctrl-C" in said:
+                    break
+        assert "Ctrl-C" in said
         process.send_signal(signal.SIGTERM)
         await process.communicate()
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from datetime import UTC, datetime
+from typing import Any
 
+import pytest
 from tests.integration.relay.caller import Caller, Wait
 from tests.integration.relay.waiting import Scene, completed, event, failed, relay
 
+from completion_relay.evidence import Finding, NotScheduled
+from completion_relay.triage import Triage
+from completion_relay.verdict import Answer
 from completion_schemas.dispositions import Disposition
 from completion_schemas.events import ActivityReference, unix_nanos
 
@@ -21,15 +27,30 @@ def ids_of(reference: ActivityReference, **changes: object) -> ActivityReference
     )
 
 
-async def test_an_event_that_comes_before_its_activity_waits_for_it(scene: Scene) -> None:
-    async with relay(scene.settings()):
-        handle = await scene.start(activity_id="approval", start_delay=1.0)
+async def test_an_event_that_comes_before_its_activity_waits_for_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody polls the workflow's task queue until a look has found the activity not scheduled."""
+    is_early, find = asyncio.Event(), Triage.find
+
+    async def told_find(self: Triage, *given: Any, **how: Any) -> Finding | Answer:
+        found = await find(self, *given, **how)
+        if isinstance(found, NotScheduled):
+            is_early.set()
+        return found
+
+    monkeypatch.setattr(Triage, "find", told_find)
+    held = dataclasses.replace(scene, task_queue=f"{scene.task_queue}-held")
+    async with relay(scene.settings(relay={"early_timeout": 60.0})):
+        handle = await held.start(activity_id="approval")
         reference = ActivityReference(
             workflow_id=handle.id, run_id=handle.result_run_id or "", activity_id="approval"
         )
         at = await scene.emit(event(reference, completed(b'"early"')))
-        assert await handle.result() == "early"
-        assert (await scene.decided(at)).disposition is Disposition.APPLIED
+        await asyncio.wait_for(is_early.wait(), 30)
+        async with held.worker():
+            assert await handle.result() == "early"
+            assert (await scene.decided(at)).disposition is Disposition.APPLIED
 
 
 async def test_an_event_whose_activity_never_comes_is_unknown_after_a_bounded_wait(

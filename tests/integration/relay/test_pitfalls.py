@@ -56,11 +56,11 @@ async def test_the_audit_trail_tells_tokens_apart_without_showing_one(scene: Sce
 async def test_a_poison_token_is_tried_until_its_deadline_and_holds_up_nobody(scene: Scene) -> None:
     """Temporal answers UNKNOWN for ever, and its activity waits on."""
     handle, reference = await scene.waiting()
+    other, its_own = await scene.waiting()
     poison = Event(Kind.POISON, (reference.workflow_id, reference.activity_id), number=1)
     async with relay(scene.settings()):
         sent = made(poison, 0, reference, unix_nanos(datetime.now(UTC)))
         at = await scene.emit(sent)
-        other, its_own = await scene.waiting()
         past = await scene.decided(await scene.emit(event(its_own, completed())))
         assert await other.result() == "done"
         record = await scene.decided(at)

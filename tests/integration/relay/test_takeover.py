@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from tests.integration.relay.test_promises import emit_to
@@ -56,12 +56,11 @@ async def test_a_stop_during_a_takeover_leaves_no_producer_behind(
     taken, stop = asyncio.Event(), asyncio.Event()
     original = Takeover.take
 
-    async def slow(self: Takeover, *arguments: Any, **options: Any) -> Any:
-        result = await original(self, *arguments, **options)
+    async def slow(self: Takeover, consumer: AIOKafkaConsumer, *given: Any, **how: Any) -> Any:
+        result = await original(self, consumer, *given, **how)
         taken.set()
-        await stop.wait()
-        # Until the membership has ended and waits for this.
-        await self._clock.sleep(0.5)
+        # Until the membership has ended: aiokafka's stop() says so, and waits for this from then on.
+        await asyncio.wait({consumer._coordinator._closing})
         return result
 
     monkeypatch.setattr(Takeover, "take", slow)

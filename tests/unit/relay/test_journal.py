@@ -225,7 +225,7 @@ class Stage:
             while True:
                 await self.clock.until_pending(1)
                 self.clock.advance(1.0)
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # another timer may be pending: then nothing else would run
 
         flying = asyncio.create_task(fly())
         try:
@@ -530,14 +530,21 @@ async def test_large_records_are_written_when_they_take_half_of_the_window(opene
     await stage.journal.close(within=PLENTY)
 
 
-async def test_a_close_writes_what_is_there_and_disconnects(opened: Opens) -> None:
+async def test_a_close_writes_what_is_there_and_disconnects(
+    opened: Opens, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kafka = Kafka(OffsetAndMetadata(10, ""))
     stage = await opened(kafka, interval=NEVER)
+    gathers, gather = asyncio.Event(), stage.journal._gather
+
+    async def told() -> None:
+        gathers.set()
+        await gather()
+
+    monkeypatch.setattr(stage.journal, "_gather", told)
     stage.add(10)
-    writing = stage.journal._writing
-    assert writing is not None
-    for _ in range(3):
-        await asyncio.wait({writing}, timeout=0)  # until it gathers
+    async with asyncio.timeout(PLENTY):
+        await gathers.wait()
     await stage.journal.close(within=PLENTY)
     assert kafka.committed == OffsetAndMetadata(11, "")
     assert stage.durable == [10]

@@ -15,6 +15,7 @@ from completion_relay.decision import Decision, Former, Park
 from completion_relay.evidence import RESULT_TOO_LARGE, Decided, Pending
 from completion_relay.identity import RecordMark
 from completion_relay.instead import callee_canceled, too_large
+from completion_relay.lanes import Lane, OvertakenError
 from completion_relay.looking import Looking
 from completion_relay.means import Means
 from completion_relay.measuring import Measure
@@ -60,6 +61,7 @@ async def decide(
     *,
     place: Place,
     former: Former = ...,
+    lane: Lane | None = ...,
 ) -> Decision | Park: ...
 async def decide(
     means: Means,
@@ -69,6 +71,7 @@ async def decide(
     *,
     place: Place | None = None,
     former: Former = _FRESH,
+    lane: Lane | None = None,
 ) -> Decision | Park:
     """Return the event's final outcome, however long it takes, or that it should wait elsewhere.
 
@@ -79,11 +82,12 @@ async def decide(
         mark: The record's mark.
         place: Where it waits: it gives in where others need the room. None: it waits on, always.
         former: What a parked record brings along.
+        lane: The later events of its activity, where they make it worthless: a heartbeat's.
 
     Raises:
         LetGoError: the place is given up, and the event, which only waited, is undecided.
     """
-    waiting = Waiting(means, namespace, mark, place=place, former=former)
+    waiting = Waiting(means, namespace, mark, place=place, former=former, lane=lane)
     return await _Way(event, waiting).go()
 
 
@@ -118,6 +122,15 @@ class _Way:
         """Refusals in a row that were the event's own."""
 
     async def go(self) -> Decision | Park:
+        try:
+            self._waiting.heed_later_ones()
+            return await self._go()
+        except OvertakenError:
+            return self._decision(
+                Disposition.COALESCED, "a later event of the activity is here already"
+            )
+
+    async def _go(self) -> Decision | Park:
         park = await self._measure.take()
         if park is not None:
             return park
@@ -164,6 +177,7 @@ class _Way:
             # duplicates, which one look sorts out, would take permits from completions.
             if by_ids and has_waited and not await self._looking().is_still_pending():
                 return None  # what it is now, the next round's look says, which may wait
+            waiting.heed_later_ones()
             waiting.tries += 1
             started = monotonic()
             answer = await means.completer.send(

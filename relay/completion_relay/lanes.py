@@ -1,7 +1,7 @@
 """Room `pipeline`: events of one activity in order, different activities side by side.
 
 A lane is a queue with one task that works it off and goes away when it is
-empty, or when one of its events is let go. Touches asyncio and `place.py`.
+empty, or when one of its events is let go. Touches asyncio, `bell.py` and `place.py`.
 """
 
 from __future__ import annotations
@@ -11,21 +11,27 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from functools import partial
 
+from completion_relay.bell import Bell
 from completion_relay.place import LetGoError
 
 Work = Callable[["Lane"], Awaitable[None]]
 """Given its lane. Raises `LetGoError` and nothing else: what cannot be done now is waited for."""
 
 
+class OvertakenError(Exception):
+    """A later event of the activity is here already."""
+
+
 class Lane:
     """What waits behind the work that is under way."""
 
-    __slots__ = ("_key", "_lanes", "_waiting", "is_begun")
+    __slots__ = ("_key", "_lanes", "_longer", "_waiting", "is_begun")
 
     def __init__(self, lanes: Lanes, key: Hashable, work: Work) -> None:
         self._lanes = lanes
         self._key = key
         self._waiting = deque([work])
+        self._longer: Bell | None = None
         self.is_begun = False
         """Whether the event loop has come to it."""
 
@@ -36,6 +42,25 @@ class Lane:
     def append(self, work: Work) -> None:
         """Add work to the end."""
         self._waiting.append(work)
+        if self._longer is not None:
+            self._longer.ring()
+
+    @property
+    def longer(self) -> Bell:
+        """Rings when work is added."""
+        # Few ask: one for each lane is memory that an event would pay.
+        if self._longer is None:
+            self._longer = Bell()
+        return self._longer
+
+    def only_the_last(self) -> None:
+        """Ask before each wait and each call of what only says something while nothing follows it.
+
+        Raises:
+            OvertakenError: something does.
+        """
+        if self._waiting:
+            raise OvertakenError
 
     def again(self, work: Work) -> None:
         """Have work done once more, in a new lane of the same key where this one has ended."""

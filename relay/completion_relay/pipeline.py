@@ -9,7 +9,7 @@ that durable, together with the offset (invariant 1).
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sized
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,6 +20,7 @@ from completion_relay.decide import decide
 from completion_relay.decision import Decision, Delivery, Former, Park
 from completion_relay.entry import Entry
 from completion_relay.instruction import Hold
+from completion_relay.lanes import Lane
 from completion_relay.means import Means
 from completion_relay.observe import Observer
 from completion_relay.parking import parked_record
@@ -137,7 +138,7 @@ class Pipeline:
     async def decide(
         self,
         plan: Plan,
-        lane: Sized = (),
+        lane: Lane | None = None,
         *,
         place: Place = _NOWHERE,
         former: Former = _FRESH,
@@ -146,36 +147,36 @@ class Pipeline:
 
         Args:
             plan: What to do.
-            lane: The later events of the same activity that wait already.
+            lane: The later events of the same activity: of heartbeats only the last is sent.
             place: Where it waits, if it must.
             former: What a parked record brings along.
         """
         self._deciding += 1
         try:
-            return (
-                plan.decision or self._overtaken(plan, lane) or await self._ask(plan, place, former)
-            )
+            return plan.decision or self._late(plan) or await self._ask(plan, place, former, lane)
         finally:
             self._deciding -= 1
 
-    def _overtaken(self, plan: Plan, lane: Sized) -> Decision | None:
-        # Only the latest heartbeat says something, and none does after the end.
-        event = plan.event
-        if event is None or not isinstance(event.outcome, Heartbeat):
+    def _late(self, plan: Plan) -> Decision | None:
+        if not _is_heartbeat(plan.event) or plan.lane not in self._ended:
             return None
-        if len(lane):
-            detail = "a later event of the activity is here already"
-        elif plan.lane in self._ended:
-            detail = "the activity is decided"
-        else:
-            return None
-        return Decision(disposition=Disposition.COALESCED, detail=detail)
+        return Decision(disposition=Disposition.COALESCED, detail="the activity is decided")
 
-    async def _ask(self, plan: Plan, place: Place, former: Former) -> Decision | Park:
+    async def _ask(
+        self, plan: Plan, place: Place, former: Former, lane: Lane | None
+    ) -> Decision | Park:
         assert plan.event is not None  # noqa: S101 - a plan without an event has a decision
         mark = plan.delivery.mark(plan.event.event_id)
         means = self._means[plan.cluster]
-        decision = await decide(means, plan.event, plan.namespace, mark, place=place, former=former)
+        decision = await decide(
+            means,
+            plan.event,
+            plan.namespace,
+            mark,
+            place=place,
+            former=former,
+            lane=lane if _is_heartbeat(plan.event) else None,
+        )
         if isinstance(decision, Park):
             return decision
         if plan.event.activity.task_token and _ends(plan.event, decision):
@@ -266,5 +267,9 @@ class Pipeline:
 
 
 def _ends(event: CompletionEvent, decision: Decision) -> bool:
-    is_alive = isinstance(event.outcome, Heartbeat) and decision.disposition is Disposition.APPLIED
+    is_alive = _is_heartbeat(event) and decision.disposition is Disposition.APPLIED
     return decision.disposition in _ENDS and not is_alive
+
+
+def _is_heartbeat(event: CompletionEvent | None) -> bool:
+    return event is not None and isinstance(event.outcome, Heartbeat)

@@ -16,6 +16,7 @@ from functools import partial
 from completion_relay.bell import Bell, Waiter
 from completion_relay.decision import Former, Park
 from completion_relay.identity import RecordMark
+from completion_relay.lanes import Lane
 from completion_relay.means import Means
 from completion_relay.place import Place
 from completion_relay.verdict import Answer, Sign, Status, sign_of
@@ -40,6 +41,7 @@ class Waiting:
         "_gate",
         "_in_trouble_since",
         "_keeps_place",
+        "_lane",
         "_place",
         "_waits",
         "bulkhead",
@@ -62,6 +64,7 @@ class Waiting:
         *,
         place: Place | None,
         former: Former,
+        lane: Lane | None = None,
     ) -> None:
         """Wait for nothing yet; the arguments are those of `decide`."""
         self.means = means
@@ -70,6 +73,7 @@ class Waiting:
         self.bulkhead = means.bulkheads[namespace]
         self._gate = means.gate
         self._place = place
+        self._lane = lane
         self._keeps_place = max(_GRACE, former.keeps_place)
         self._waits = former.tries
         self._in_trouble_since: float | None = None
@@ -242,6 +246,7 @@ class Waiting:
         if self._place is None:
             await self.means.clock.sleep(seconds)
         else:
+            self.heed_later_ones()
             heed = partial(self._heed_an_operator, self._place)
             await self._place.pause(self.means.clock, seconds, heed)
 
@@ -250,6 +255,16 @@ class Waiting:
         if self._place is not None:
             self._place.let_go_if_closing()
             self._heed_an_operator(self._place)
+        self.heed_later_ones()
+
+    def heed_later_ones(self) -> None:
+        """Ask before a call, too, which may have waited for long.
+
+        Raises:
+            OvertakenError: it says nothing any more.
+        """
+        if self._lane is not None:
+            self._lane.only_the_last()
 
     def _heed_an_operator(self, place: Place) -> None:
         if place.instructions:
@@ -279,6 +294,8 @@ class Waiting:
 
     def _bells(self) -> list[Bell]:
         bells = [self.means.bulkheads.neighbours.relief]
+        if self._lane is not None:
+            bells.append(self._lane.longer)
         if self._place is not None:
             bells += (self._place.closing, self._place.instructions.news)
             if not self._place.crowded.is_set():

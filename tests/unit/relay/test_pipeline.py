@@ -8,10 +8,11 @@ import base64
 import pytest
 from tests.unit.relay.fakes import NOW, OK, Script
 
-from completion_relay.decision import Decision, Delivery
+from completion_relay.decision import Decision, Delivery, Park
 from completion_relay.entry import Entry
 from completion_relay.evidence import Pending
 from completion_relay.health import Health
+from completion_relay.lanes import Lane, Lanes
 from completion_relay.observe import Observer
 from completion_relay.pipeline import Pipeline, Plan
 from completion_relay.route import Routes
@@ -145,8 +146,18 @@ def test_an_activity_of_another_cluster_has_a_lane_of_its_own() -> None:
 
 async def handle(pipe: Pipeline, plan: Plan, *, waiting: int = 0) -> Entry:
     """Return what the record leaves behind, with so many events of the activity behind it."""
+
+    async def work(lane: Lane) -> None:
+        if not decided.done():
+            decided.set_result(await pipe.decide(plan, lane))
+
+    decided: asyncio.Future[Decision | Park] = asyncio.get_running_loop().create_future()
+    lanes = Lanes()
+    for _ in range(1 + waiting):
+        lanes.submit(plan.lane, work)
     async with asyncio.timeout(PLENTY):
-        decision = await pipe.decide(plan, range(waiting))
+        decision = await decided
+        await lanes.drain(PLENTY)
     assert isinstance(decision, Decision)
     return pipe.entry(plan, decision, offset=plan.delivery.offset)
 

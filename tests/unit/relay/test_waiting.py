@@ -25,6 +25,7 @@ from tests.unit.relay.ways import (
 from completion_relay.bulkhead import Bulkhead
 from completion_relay.decision import Former, Park
 from completion_relay.evidence import Decided, Finding, NotScheduled, Pending, Undetermined
+from completion_relay.lanes import Lane, Lanes
 from completion_relay.verdict import Answer, Sign, Status
 from completion_schemas.dispositions import DeadLetterReason, Disposition
 from completion_schemas.events import UnixNanos
@@ -665,3 +666,42 @@ async def test_a_trial_that_has_no_answer_counts_as_one_failed_trial() -> None:
             await _a_timer_or(there)
         assert bulkhead._failed_trials == 2
         there.let_all_come_through()
+
+
+async def _nothing(_: Lane) -> None:
+    pass
+
+
+async def test_a_heartbeat_that_waits_ends_once_a_later_event_is_here() -> None:
+    """The end of its activity would wait behind its tries."""
+    async with ways(repeat(UNAVAILABLE)) as there:
+
+        async def beat(lane: Lane) -> None:
+            await there.go(lane=lane)
+
+        lanes = Lanes()
+        lanes.submit("its activity's", beat)
+        await there.clock.until_pending(1)
+        lanes.submit("its activity's", _nothing)
+        decision = await there.decided()
+        assert (decision.disposition, decision.tries) == (Disposition.COALESCED, 1)
+        assert await lanes.drain(PLENTY)
+
+
+async def test_a_heartbeat_that_queued_is_not_sent_once_a_later_event_is_here() -> None:
+    async with ways([OK]) as there:
+        bulkhead = there.script.means.bulkheads["orders"]
+        while bulkhead.try_enter():
+            pass
+
+        async def beat(lane: Lane) -> None:
+            await there.go(lane=lane)
+
+        lanes = Lanes()
+        lanes.submit("its activity's", beat)
+        await eventually(lambda: bulkhead.state[1], what="a heartbeat in the queue")
+        lanes.submit("its activity's", _nothing)
+        bulkhead.leave()
+        assert (await there.decided()).disposition is Disposition.COALESCED
+        assert there.calls == 0
+        assert await lanes.drain(PLENTY)

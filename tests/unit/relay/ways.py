@@ -15,12 +15,14 @@ from completion_relay.decide import decide
 from completion_relay.decision import Decision, Former, Park
 from completion_relay.evidence import Finding, Pending
 from completion_relay.identity import RecordMark
+from completion_relay.lanes import Lane
 from completion_relay.place import Place
 from completion_relay.verdict import Answer, Status
 from completion_schemas.events import (
     ActivityReference,
     Completed,
     CompletionEvent,
+    Heartbeat,
     UnixNanos,
 )
 
@@ -76,14 +78,20 @@ class Ways:
         former: Former | None = None,
         *,
         activity: ActivityReference = BY_TOKEN,
+        lane: Lane | None = None,
     ) -> asyncio.Task[Decision | Park]:
+        """Begin an event's way: a heartbeat's where there is a lane."""
+        going_event = event(number, activity)
+        if lane is not None:
+            going_event = dataclasses.replace(going_event, outcome=Heartbeat())
         going = decide(
             self.script.means,
-            event(number, activity),
+            going_event,
             "orders",
             mark(number),
             place=self.place,
             former=former or Former(),
+            lane=lane,
         )
         self.tasks.append(asyncio.create_task(going))
         return self.tasks[-1]

@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
+from completion_relay.part_file import gone_at_error, part_of
 from completion_schemas import avro
 from completion_schemas.errors import CompletionError
 
@@ -80,19 +81,16 @@ def exported(path: Path, kind: Format) -> Iterator[Writer]:
     Raises:
         ExportError: it cannot be written, or Parquet cannot, where pyarrow is not installed.
     """
-    part = path.with_name(path.name + ".part")
+    part = part_of(path)
     with contextlib.ExitStack() as opened:
         with _telling(path):
             writer = opened.enter_context(_OPENED[kind](part))
-        try:
+        with gone_at_error(part):
             yield _Telling(writer, path)
             with _telling(path):
                 writer.close()
                 opened.close()
                 part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
 
 
 @contextlib.contextmanager

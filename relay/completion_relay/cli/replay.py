@@ -122,8 +122,9 @@ def replay(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Write them to a new file instead of sending them. It holds task tokens: whoever "
-            "reads it may end the activities. Only you can, as it is made.",
+            help="Write them to a new file instead of sending them. It is there when all of it is "
+            "written; until then it is FILE.part. It holds task tokens: whoever reads it may end the "
+            "activities. Only you can, as it is made.",
             rich_help_panel=_CHANGES,
         ),
     ] = None,

@@ -1,17 +1,19 @@
 """Room `replay`: writes export files. Touches files.
 
 They hold task tokens: only their owner may read them, and none is written over.
+One that `--from-file` is to take is there as a whole or not at all.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from io import BufferedWriter
 from pathlib import Path
 from typing import Final
 
+from completion_relay.part_file import gone_at_error, part_of
 from completion_relay.replay.again import Kept
 from completion_relay.replay.line import to_line
 from completion_relay.replay.source import FileError
@@ -23,15 +25,25 @@ _OTHERS: Final = 0o077
 class Export:
     """A file that is being written."""
 
-    def __init__(self, file: BufferedWriter, what: str) -> None:
-        """Take an open file, and what names it; `create` and `add_to` make one."""
+    def __init__(self, file: BufferedWriter, what: str, *, is_kept: bool) -> None:
+        """Take an open file; `create` and `add_to` make one.
+
+        Args:
+            file: Where to write.
+            what: What names it, for the error's text.
+            is_kept: Whether what is in it stays when there is no room for more.
+        """
         self._file = file
         self._what = what
+        self._left = "what is in it so far is not all of it" if is_kept else "nothing of it is kept"
 
     @classmethod
     @contextmanager
     def create(cls, option: str, path: Path) -> Iterator[Export]:
-        """Make a new file for the length of the context.
+        """Make a new file, which is there when all of it is written.
+
+        It is written beside its place, as `FILE.part`, and takes its place at the end of the
+        context, unless that ends with an error: then nothing is left of it.
 
         Args:
             option: Which option named it, for the error's text.
@@ -40,7 +52,23 @@ class Export:
         Raises:
             FileError: it is there already, or cannot be made.
         """
-        yield from cls._open(option, path, os.O_EXCL)
+        what, part = f"{option} {path}", part_of(path)
+        with ExitStack() as opened:
+            try:
+                export = opened.enter_context(cls._open(what, part, os.O_EXCL, is_kept=False))
+            except FileExistsError:
+                raise FileError(
+                    f"{what}: {part.name} is there, of an export that is under way or was killed: "
+                    "wait for it, or delete that file"
+                ) from None
+            with gone_at_error(part):
+                # Asked with the part in hand: of two exports to one file the other one is over.
+                if os.path.lexists(path):
+                    raise FileError(
+                        f"{what}: it is there already, and is not written over: name another"
+                    )
+                yield export
+                export.move(part, path)
 
     @classmethod
     @contextmanager
@@ -50,28 +78,26 @@ class Export:
         Raises:
             FileError: it cannot be written, or others may read it.
         """
-        yield from cls._open(option, path, os.O_APPEND)
+        with cls._open(f"{option} {path}", path, os.O_APPEND, is_kept=True) as export:
+            yield export
 
     @classmethod
-    def _open(cls, option: str, path: Path, how: int) -> Iterator[Export]:
+    @contextmanager
+    def _open(cls, what: str, path: Path, how: int, *, is_kept: bool) -> Iterator[Export]:
         try:
             number = os.open(path, os.O_WRONLY | os.O_CREAT | how, _OWNER_ONLY)
         except FileExistsError:
-            raise FileError(
-                f"{option} {path}: it is there already, and is not written over: name another"
-            ) from None
+            raise
         except OSError as error:
-            raise FileError(
-                f"{option} {path}: {error.strerror}: name a file that can be made"
-            ) from None
+            raise FileError(f"{what}: {error.strerror}: name a file that can be made") from None
         file = os.fdopen(number, "wb")
         try:
             if os.fstat(number).st_mode & _OTHERS:
                 raise FileError(
-                    f"{option} {path}: others may read it, and it would hold task tokens: chmod 600 "
-                    "it, or name another"
+                    f"{what}: others may read it, and it would hold task tokens: chmod 600 it, or "
+                    "name another"
                 )
-            export = cls(file, f"{option} {path}")
+            export = cls(file, what, is_kept=is_kept)
             yield export
             export.flush()
         finally:
@@ -97,6 +123,16 @@ class Export:
             self._file.flush()
             os.fsync(self._file.fileno())
 
+    def move(self, part: Path, path: Path) -> None:
+        """Give the file, of which all is written, its place.
+
+        Raises:
+            FileError: there is no room for all of it, or that cannot be its place.
+        """
+        self.flush()
+        with self._named():
+            part.rename(path)
+
     @contextmanager
     def _named(self) -> Iterator[None]:
         # A full disk is not Kafka's fault, as which every other OSError counts here.
@@ -104,6 +140,5 @@ class Export:
             yield
         except OSError as error:
             raise FileError(
-                f"{self._what}: {error.strerror}: what is in it so far is not all of it; name a file "
-                "on another disk"
+                f"{self._what}: {error.strerror}: {self._left}; name a file on another disk"
             ) from None

@@ -122,6 +122,44 @@ def test_a_file_is_its_owners_alone(tmp_path: Path) -> None:
     assert lines(path) == [KEPT]
 
 
+def broken_off(path: Path, error: BaseException) -> None:
+    with Export.create("--to-file", path) as file:
+        file.write(KEPT)
+        file.flush()
+        assert not path.exists()
+        raise error
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), KeyboardInterrupt()])
+def test_an_error_in_the_middle_leaves_no_short_file(tmp_path: Path, error: BaseException) -> None:
+    """Who finds one would take it as whole, and what is missing in it would never be replayed."""
+    with pytest.raises(type(error)):
+        broken_off(tmp_path / "kept.jsonl", error)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_there_is_not_written_over_and_leaves_no_part(tmp_path: Path) -> None:
+    path = tmp_path / "kept.jsonl"
+    path.write_text("precious")
+    with pytest.raises(FileError, match="is there already"), Export.create("--to-file", path):
+        pass
+    assert {one.name: one.read_text() for one in tmp_path.iterdir()} == {path.name: "precious"}
+
+
+def test_the_part_of_another_export_is_not_touched_and_the_way_out_is_said(tmp_path: Path) -> None:
+    """It may be under way; of one that was killed nobody but a person knows."""
+    part = tmp_path / "kept.jsonl.part"
+    part.write_text("of another one")
+    with (
+        pytest.raises(FileError, match=r"kept\.jsonl\.part is there, .* or delete that file"),
+        Export.create("--to-file", tmp_path / "kept.jsonl"),
+    ):
+        pass
+    assert {one.name: one.read_text() for one in tmp_path.iterdir()} == {
+        part.name: "of another one"
+    }
+
+
 def test_an_interrupted_replay_goes_on_with_its_file(tmp_path: Path) -> None:
     path = tmp_path / "left.jsonl"
     for _ in range(2):
@@ -146,3 +184,4 @@ def test_a_full_disk_is_said_of_the_file(tmp_path: Path, monkeypatch: pytest.Mon
     path = tmp_path / "kept.jsonl"
     with pytest.raises(FileError, match=f"{path}: No space left"), Export.create("--f", path) as f:
         f.write(KEPT)
+    assert list(tmp_path.iterdir()) == []

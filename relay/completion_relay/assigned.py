@@ -97,7 +97,8 @@ def start_of(committed: OffsetAndMetadata | None, *, beginning: int, end: int) -
     if committed is None:
         return Start(beginning, [], None)
     if committed.offset > end:
-        # An event that is lost is worse than one that is decided twice, which changes nothing.
+        # An event that is lost is worse than one that is decided twice: that changes nothing, but for an
+        # event that an operator has skipped.
         return Start(
             beginning,
             [],

@@ -52,7 +52,11 @@ def replay(
     ] = None,
     event_id: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID", help="With this id; repeatable.", rich_help_panel=_WHICH),
+        typer.Option(
+            metavar="ID",
+            help="With this id, also where an operator skipped it; repeatable.",
+            rich_help_panel=_WHICH,
+        ),
     ] = None,
     workflow_id: Annotated[
         list[str] | None,
@@ -212,6 +216,9 @@ def replay(
 
     An event is put as it was, key, value and headers; `completion-replay-*` headers say that it is
     a replay, of what, and what was changed. It goes to the partition that it came from.
+
+    Left out, and counted in the plan: heartbeats, and what an operator skipped, unless it is asked
+    for by --event-id or --disposition skipped.
 
     An interrupted replay goes on where it stopped when the same command is typed again, within
     Kafka's `offsets.retention.minutes` (7 days unless set). Its range is that of its beginning:

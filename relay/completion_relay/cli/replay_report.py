@@ -21,6 +21,10 @@ from completion_relay.replay.sending import Result
 
 _LEFT_OUT: Final = (
     (Treatment.HEARTBEAT, "heartbeats (--heartbeats sends them, too)"),
+    (
+        Treatment.SKIPPED,
+        "skipped by an operator (--event-id ID or --disposition skipped sends it all the same)",
+    ),
     (Treatment.OVER_CAP, "replayed as often as --max-replays allows: for a person to look at"),
     (Treatment.COPY, "replays and dead letters of events that are here already"),
     (Treatment.SINCE, "ended otherwise since, by a replay"),
@@ -84,6 +88,7 @@ def _plan_as_json(reading: Reading, plan: Plan, rate: float | None) -> dict[str,
         "outlook": dict(sorted(plan.outlook.items())),
         "not_looked_at": plan.not_looked_at,
         "heartbeats_left_out": plan.treatments[Treatment.HEARTBEAT],
+        "skipped": plan.treatments[Treatment.SKIPPED],
         "over_cap": plan.treatments[Treatment.OVER_CAP],
         "copies": plan.treatments[Treatment.COPY],
         "ended_otherwise_since": plan.treatments[Treatment.SINCE],

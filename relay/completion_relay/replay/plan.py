@@ -15,6 +15,7 @@ from completion_relay.replay.again import Kept
 from completion_relay.replay.decisions import Decisions
 from completion_relay.replay.headers import Position
 from completion_relay.replay.selection import Selection, decoded
+from completion_schemas.dispositions import Disposition
 from completion_schemas.events import CompletionEvent, Heartbeat
 
 
@@ -29,6 +30,8 @@ class Treatment(StrEnum):
     """A replay, or a dead letter, of an event of which another record is taken."""
     SINCE = "decided otherwise since"
     """Asked for by how it ended, and a replay has ended otherwise."""
+    SKIPPED = "skipped by an operator"
+    """A person decided not to apply it: sent only if asked for by name, or by that end."""
     OVER_CAP = "over the cap"
     """Replayed so often that a person should look at it."""
 
@@ -99,7 +102,17 @@ class Sieve:
             return Treatment.COPY
         if not is_read and self._taken.setdefault(origin, kept.at) != kept.at:
             return Treatment.COPY
+        if self._stays_skipped(origin):
+            return Treatment.SKIPPED
         return Treatment.OVER_CAP if count >= self._max_replays else Treatment.SEND
+
+    def _stays_skipped(self, origin: Position) -> bool:
+        # Temporal knows nothing of a skip, so its activity may wait: whoever replays a range has not
+        # thought of this event, whoever names it has.
+        asked, last = self._selection, self._decisions.last(origin)
+        if last is None or last.disposition is not Disposition.SKIPPED:
+            return False
+        return not (asked.event_ids or Disposition.SKIPPED in asked.dispositions)
 
     def _ended_as_asked(self, origin: Position) -> bool:
         asked = self._selection

@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import ConsumerRecord, TopicPartition
 from tests.integration.cli.conftest import Commands
+from tests.integration.cli.trail import decision, write
 from tests.integration.relay.waiting import Scene, completed, event, heartbeat, relay
 from tests.support import PARTITIONS, consume_all, create_topics, eventually
 
@@ -405,6 +406,31 @@ async def test_events_go_to_another_topic_and_say_so(commands: Commands, scene: 
     assert done.objects[1]["sent"] == 2, done.err
     moved = await consume_all(scene.kafka, other)
     assert [header(record, said.TO_TOPIC) for record in moved] == [other, other]
+
+
+async def test_what_an_operator_skipped_is_sent_only_when_it_is_asked_for(
+    commands: Commands, scene: Scene
+) -> None:
+    at = await scene.emit(event(_NOBODY, completed(), event_id="e-skipped"))
+    skipped = decision(
+        "e-skipped",
+        disposition=Disposition.SKIPPED,
+        detail="by ann: ticket 7",
+        topic=at.topic,
+        partition=at.partition,
+        offset=at.offset,
+    )
+    await write(scene.kafka, scene.topics, skipped)
+    done = await commands("replay", "--from", "1h", "--yes", "--json")
+    plan, result = done.objects
+    assert (plan["skipped"], plan["to_send"], result["sent"]) == (1, 0, 0), done.err
+    assert len(await on_topic(scene)) == 1
+    shown = await commands("replay", "--from", "2h")
+    assert "--event-id ID or --disposition skipped sends it all the same" in shown.out
+    for asked in (("--disposition", "skipped"), ("--event-id", "e-skipped")):
+        done = await commands("replay", *asked, "--yes", "--json")
+        assert (done.objects[0]["skipped"], done.objects[1]["sent"]) == (0, 1), (asked, done.err)
+    assert len(await on_topic(scene)) == 3
 
 
 async def test_only_what_ended_as_asked_is_taken(commands: Commands, scene: Scene) -> None:

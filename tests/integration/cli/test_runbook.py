@@ -37,7 +37,8 @@ REPLAYED: Mapping[End, Disposition] = {
     DeadLetterReason.FORBIDDEN: Disposition.APPLIED,
     DeadLetterReason.EXHAUSTED: Disposition.APPLIED,
 }
-"""What becomes of what a section tells to replay; of `unknown` nobody knows more than before."""
+"""What becomes of what a section tells to replay; of `unknown` nobody knows more than before, and what was
+skipped is replayed by its id alone."""
 
 
 WAITING, PARKED, UNDECIDED = (

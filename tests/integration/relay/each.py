@@ -53,7 +53,7 @@ class Each:
             Disposition.EXPIRED: await self._timed_out(),
             Disposition.CLOSED: await self._terminated(),
             Disposition.UNKNOWN: await self._of_nobody(),
-            Disposition.SKIPPED: await self._taken_out(),
+            Disposition.SKIPPED: await self.skipped(),
             **await self._dead_letters(),
         }
 
@@ -107,7 +107,8 @@ class Each:
         )
         return await self._put(event(nobody, completed()))
 
-    async def _taken_out(self) -> Emitted:
+    async def skipped(self) -> Emitted:
+        """Emit an event, and say as an operator that it is to be skipped; its activity waits."""
         _, reference = await self._scene.waiting(timeout=_LONG)
         put = await self._put(event(reference, completed()))
         said = instruction_record(

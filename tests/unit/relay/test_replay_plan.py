@@ -174,6 +174,47 @@ def test_what_a_replay_has_settled_since_is_left_out() -> None:
         assert sieve(asked, dead, since).treat(first).treatment is Treatment.SINCE
 
 
+@pytest.mark.parametrize(
+    ("asked", "treatment"),
+    [
+        (Selection(since=UnixNanos(0)), Treatment.SKIPPED),
+        (Selection(offsets=((0, Span(1, 2)),)), Treatment.SKIPPED),
+        (Selection(workflow_ids=frozenset({"w-1"})), Treatment.SKIPPED),
+        (Selection(event_ids=frozenset({"e-1"})), Treatment.SEND),
+        (Selection(dispositions=frozenset({Disposition.SKIPPED})), Treatment.SEND),
+    ],
+)
+def test_what_an_operator_skipped_is_left_out_unless_it_is_asked_for(
+    asked: Selection, treatment: Treatment
+) -> None:
+    first = kept(1)
+    assert sieve(asked, decided(first.position, Disposition.SKIPPED)).treat(first).treatment is (
+        treatment
+    )
+
+
+def test_a_replay_that_was_skipped_leaves_its_event_out_and_one_that_was_not_takes_it_back() -> (
+    None
+):
+    first, again_at = kept(1), Position(TOPIC, 0, 9)
+    for before, since, treatment in (
+        (Disposition.UNKNOWN, Disposition.SKIPPED, Treatment.SKIPPED),
+        (Disposition.SKIPPED, Disposition.UNKNOWN, Treatment.SEND),
+    ):
+        trail = (
+            decided(first.position, before, at=1),
+            decided(again_at, since, replay_of=first.position, at=2),
+        )
+        assert sieve(None, *trail).treat(first).treatment is treatment
+
+
+def test_a_skipped_event_that_is_there_twice_is_left_out_as_one_skipped_event() -> None:
+    first = kept(1)
+    which = sieve(None, decided(first.position, Disposition.SKIPPED))
+    taken = [which.treat(record).treatment for record in (first, replayed(first, 9))]
+    assert taken == [Treatment.SKIPPED, Treatment.COPY]
+
+
 def test_what_holds_no_event_is_replayed_as_it_is() -> None:
     """A newer relay may read it."""
     garbage = Kept(Position(TOPIC, 0, 1), 0, KafkaRecord(b"k", b"\xff"), (0, 1))

@@ -178,7 +178,8 @@ def replay(
             "--id",
             metavar="NAME",
             help="The replay's name: with the same one it goes on where it stopped, and sends nothing "
-            "twice. If left out, it follows from the options above: the same command goes on.",
+            "twice. If left out, it follows from the options above: the same command goes on. A new "
+            "name sends all of it once more.",
             rich_help_panel=_HOW,
         ),
     ] = None,
@@ -222,7 +223,9 @@ def replay(
 
     An interrupted replay goes on where it stopped when the same command is typed again, within
     Kafka's `offsets.retention.minutes` (7 days unless set). Its range is that of its beginning:
-    `--from 1h` typed tomorrow goes on with today's hour; give `--id` a new name for tomorrow's.
+    `--from 1h` typed tomorrow goes on with today's hour. Once it is done, the same command begins
+    a new one, for what has come to the topic since: `--from 1h` is of tomorrow's hour then. What
+    was there before and was decided only since takes another `--id`. A file gets no more.
 
     Exits 1 if nothing is selected, or with `--wait` if some were not decided in time.
 

@@ -54,6 +54,17 @@ def _heading(reading: Reading, plan: Plan, rate: float | None) -> Iterator[tuple
     if rate is not None:
         takes = show_duration(round(plan.to_send / rate * SECOND))
         yield "takes", f"about {takes}, at {rate:g} a second"
+    if reading.finished:
+        sent = plural(reading.sent_earlier, "event")
+        yield (
+            "follows",
+            f"one of the same words that is done, {sent} sent: takes what has come since",
+        )
+    if reading.has_begun and reading.order.from_file is None:
+        yield (
+            "goes on",
+            "with what there was when it began; once it is done, the same again takes the rest",
+        )
     if plan.sent_before:
         yield "sent before", f"{plural(plan.sent_before, 'event')}, by a run that was interrupted"
 
@@ -94,7 +105,9 @@ def _plan_as_json(reading: Reading, plan: Plan, rate: float | None) -> dict[str,
         "ended_otherwise_since": plan.treatments[Treatment.SINCE],
         "gone": plan.gone,
         "cut": plan.cut,
+        "goes_on": reading.has_begun,
         "sent_before": plan.sent_before,
+        "sent_earlier": reading.sent_earlier,
         "bytes": plan.bytes,
         "first_at": None if plan.first_ms is None else plan.first_ms * _MILLION,
         "last_at": None if plan.last_ms is None else plan.last_ms * _MILLION,
@@ -132,6 +145,17 @@ def print_row(row: Row, *, as_json: bool) -> None:
     )
 
 
+def print_done(reading: Reading, *, as_json: bool) -> None:
+    """Print that there is nothing to be done: all was sent, and nothing that is asked for has come since."""
+    if as_json:
+        print_result(reading, Result(), None, as_json=True)
+    sent = reading.sent_before + reading.sent_earlier
+    print_note(
+        f"Replay {reading.order.name} is done: it has sent {plural(sent, 'event')}, sends none of them "
+        "again, and nothing new is asked for. To send them once more give another name with --id."
+    )
+
+
 def print_result(
     reading: Reading, result: Result, became: dict[str, int] | None, *, as_json: bool
 ) -> None:
@@ -143,6 +167,7 @@ def print_result(
                 "replay": reading.order.name,
                 "sent": result.sent,
                 "sent_before": reading.sent_before,
+                "sent_earlier": reading.sent_earlier,
                 "over_cap": result.over_cap,
                 "too_large": [str(treated.kept.position) for treated in result.too_large],
                 "became": became,

@@ -14,7 +14,7 @@ from completion_relay.cli.output import is_terminal, plural, print_note
 from completion_relay.cli.progress import progress, scanning
 from completion_relay.cli.reach import REQUEST_TIMEOUT_MS, reaching_kafka
 from completion_relay.cli.replay_order import How
-from completion_relay.cli.replay_report import print_plan, print_result, print_row
+from completion_relay.cli.replay_report import print_done, print_plan, print_result, print_row
 from completion_relay.connections import kafka_options
 from completion_relay.replay.checkpoint import ReplayError
 from completion_relay.replay.file import Export
@@ -43,15 +43,12 @@ async def _run(settings: Settings, order: Order, how: How) -> bool:
     options = {**kafka_options(settings.kafka), "request_timeout_ms": REQUEST_TIMEOUT_MS}
     async with Reading.open(order, settings, options) as reading:
         if reading.is_done:
-            if how.as_json:
-                print_result(reading, Result(), None, as_json=True)
-            print_note(
-                f"Replay {reading.order.name} is done: it has sent "
-                f"{plural(reading.sent_before, 'event')}, and sends none of them again. For a new one "
-                "of the same kind give it a name with --id."
-            )
+            print_done(reading, as_json=how.as_json)
             return True
         plan = await _plan(settings, reading, how)
+        if reading.finished and not plan.has_news:
+            print_done(reading, as_json=how.as_json)
+            return True
         print_plan(reading, plan, rate=how.rate, as_json=how.as_json)
         if not plan.selected and not plan.sent_before:
             print_note("Nothing that is on the topic or in the file is asked for.")

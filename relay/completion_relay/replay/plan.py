@@ -175,6 +175,11 @@ class Plan:
         return sum(self.treatments.values())
 
     @property
+    def has_news(self) -> bool:
+        """Whether anything was found but what is there of events that were taken before."""
+        return bool(self.gone) or self.selected > self.treatments[Treatment.COPY]
+
+    @property
     def not_looked_at(self) -> int:
         """How many events to send were not looked at."""
         return self.to_send - sum(self.outlook.values())

@@ -2,7 +2,8 @@
 
 The committed offset of a partition says what has been replayed of it; its metadata
 say of what. A replay's range is fixed when it begins, or one of a topic into itself
-would never end.
+would never end. What comes later is for the next one of the same words, once this one
+is done: that begins where this one ends.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from completion_relay.replay.selection import Span
+from completion_relay.replay.selection import Span, joined
 from completion_schemas.times import UnixNanos
 
 _VERSION: Final = 1
 _NUMBERS: Final = range(2**63)
+_MOST_SPANS: Final = 8
+"""Of those before: beyond that, two are taken for one with what lies between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,10 @@ class Mark:
     """`--from`, as it was when the replay began: `1h` is another time each time it is typed."""
     until: UnixNanos | None = None
     """`--to`, likewise."""
+    before: tuple[Span, ...] = ()
+    """What earlier replays of the same words have had of the partition."""
+    sent_earlier: int = 0
+    """Events that those have sent."""
 
     @property
     def is_done(self) -> bool:
@@ -46,9 +53,34 @@ class Mark:
         """Return the mark after so many more events have been sent, and all up to an offset read."""
         return replace(self, reached=max(self.reached, reached), sent=self.sent + sent)
 
+    def beyond(self, span: Span, *, since: UnixNanos | None, until: UnixNanos | None) -> Mark:
+        """Return the mark with which the next replay of the same words begins: behind all that this one had.
+
+        Args:
+            span: What the partition has now of what the words ask for.
+            since: `--from`, as it is now.
+            until: `--to`, likewise.
+        """
+        # Of two runs of one replay the later one may have gone further than the range of the first.
+        had = Span(self.span.begin, max(self.span.end, self.reached))
+        begin = max(span.begin, had.end)
+        before = joined([*self.before, had])
+        while len(before) > _MOST_SPANS:
+            before[:2] = [Span(before[0].begin, before[1].end)]
+        return Mark(
+            self.digest,
+            Span(begin, max(begin, span.end)),
+            begin,
+            0,
+            since,
+            until,
+            tuple(before),
+            self.sent_earlier + self.sent,
+        )
+
     @property
     def metadata(self) -> str:
-        """What is written beside the offset; Kafka takes 4,096 bytes, this has some 250 at most."""
+        """What is written beside the offset; Kafka takes 4,096 bytes, this has some 700 at most."""
         fields = {
             "v": _VERSION,
             "digest": self.digest,
@@ -57,6 +89,8 @@ class Mark:
             "sent": self.sent,
             "since": self.since,
             "until": self.until,
+            "before": [(span.begin, span.end) for span in self.before],
+            "sent_earlier": self.sent_earlier,
         }
         return json.dumps(fields, separators=(",", ":"))
 
@@ -69,12 +103,16 @@ def read_mark(offset: int, metadata: str) -> Mark | None:
             return None
         begin, end, sent = fields["begin"], fields["end"], fields["sent"]
         since, until = fields["since"], fields["until"]
+        before, sent_earlier = fields.get("before", []), fields.get("sent_earlier", 0)
+        spans = tuple(Span(begin_, end_) for begin_, end_ in before)
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    given = [number for number in (since, until) if number is not None]
-    if not all(type(n) is int and n in _NUMBERS for n in (offset, begin, end, sent, *given)):
+    numbers = [offset, begin, end, sent, sent_earlier]
+    numbers += [number for number in (since, until) if number is not None]
+    numbers += [number for span in spans for number in (span.begin, span.end)]
+    if not all(type(number) is int and number in _NUMBERS for number in numbers):
         return None
-    return Mark(fields["digest"], Span(begin, end), offset, sent, since, until)
+    return Mark(fields["digest"], Span(begin, end), offset, sent, since, until, spans, sent_earlier)
 
 
 def digest_of(parts: Mapping[str, Any]) -> str:

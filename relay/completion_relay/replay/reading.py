@@ -74,6 +74,8 @@ class Reading:
         self.marks: dict[int, Mark] = {}
         """How far it has come; as yet only planned where `has_begun` is false."""
         self.has_begun = False
+        self.finished: dict[int, Mark] = {}
+        """How far another one of the same words has come, which is done: this one begins behind it."""
         self.options = options
         self.progress_topic = source.topic or order.changes.topic
         """Whose partitions the progress is kept for."""
@@ -130,13 +132,18 @@ class Reading:
 
     @property
     def is_done(self) -> bool:
-        """Whether an earlier run has sent all of it."""
+        """Whether an earlier run has sent all of it, and nothing has come since."""
         return self.has_begun and all(mark.is_done for mark in self.marks.values())
 
     @property
     def sent_before(self) -> int:
         """How many events earlier runs have sent."""
         return sum(mark.sent for mark in self.marks.values())
+
+    @property
+    def sent_earlier(self) -> int:
+        """How many events earlier replays of the same words have sent."""
+        return sum(mark.sent_earlier for mark in self.marks.values())
 
     @property
     def length(self) -> int:
@@ -153,17 +160,23 @@ class Reading:
             )
 
     async def _find_out(self) -> None:
-        self.marks = await self.progress()
-        self.has_begun = bool(self.marks)
-        if self.has_begun:
-            mark = next(iter(self.marks.values()))
+        found = await self.progress()
+        if not all(mark.is_done for mark in found.values()):
+            self.marks, self.has_begun = found, True
+            mark = next(iter(found.values()))
             self._selection = replace(self._selection, since=mark.since, until=mark.until)
             return
         since, until = self._selection.since, self._selection.until
-        self.marks = {
-            number: Mark(self.order.digest, span, span.begin, 0, since, until)
+        marks = {
+            number: found[number].beyond(span, since=since, until=until)
+            if number in found
+            else Mark(self.order.digest, span, span.begin, 0, since, until)
             for number, span in (await self._source.range(since, until)).items()
         }
+        if found and all(mark.is_done for mark in marks.values()):
+            self.marks, self.has_begun = found, True
+        else:
+            self.marks, self.finished = marks, found
 
     async def prepare(
         self,
@@ -208,10 +221,10 @@ class Reading:
             self._spans[number] = spans
         if by_name:
             whole = await self._source.there({number: Span(0, END) for number in there})
-            # What an earlier run has sent is not missed.
-            sent = {n: mark.reached for n, mark in self.marks.items()} if self.has_begun else {}
+            # What an earlier run, or an earlier replay of the same words, has sent is not missed.
+            sent = self.marks if self.has_begun else self.finished
             self.gone = sum(
-                sent.get(number, 0) <= offset < whole[number].begin
+                (sent[number].reached if number in sent else 0) <= offset < whole[number].begin
                 for number, offsets in named.items()
                 for offset in offsets
                 if number in whole
@@ -230,6 +243,9 @@ class Reading:
     def _reads(self, position: Position, named: Mapping[int, set[int]] | None) -> bool:
         if position.topic != self._source.topic:
             return False
+        mark = self.marks.get(position.partition)
+        if mark is not None and any(position.offset in span for span in mark.before):
+            return True  # by an earlier replay of the same words, which has put what is here of it
         spans = self._spans.get(position.partition, ())
         if not any(position.offset in span for span in spans):
             return False

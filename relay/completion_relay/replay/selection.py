@@ -99,7 +99,7 @@ class Selection:
         if not self.offsets:
             return [there]
         asked = sorted(span.within(there) for number, span in self.offsets if number == partition)
-        return _joined([span for span in asked if span.begin < span.end])
+        return joined([span for span in asked if span.begin < span.end])
 
     def matches(self, kept: Kept, event: CompletionEvent | None) -> bool:
         """Return whether a record is asked for, as far as it says itself.
@@ -169,14 +169,15 @@ def after(spans: Sequence[Span], offset: int) -> list[Span]:
     return [Span(max(span.begin, offset), span.end) for span in spans if span.end > offset]
 
 
-def _joined(spans: list[Span]) -> list[Span]:
-    joined: list[Span] = []
+def joined(spans: Iterable[Span]) -> list[Span]:
+    """Return spans, given in the order of their beginnings, with those that touch as one."""
+    found: list[Span] = []
     for span in spans:
-        if joined and span.begin <= joined[-1].end:
-            joined[-1] = Span(joined[-1].begin, max(joined[-1].end, span.end))
+        if found and span.begin <= found[-1].end:
+            found[-1] = Span(found[-1].begin, max(found[-1].end, span.end))
         else:
-            joined.append(span)
-    return joined
+            found.append(span)
+    return found
 
 
 def decoded(kept: Kept) -> CompletionEvent | None:

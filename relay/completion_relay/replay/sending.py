@@ -83,7 +83,7 @@ async def send(
         await sender.open()
         # Not before: a transaction of an earlier run may have been under way until now.
         sender.marks = await reading.progress()
-        if not sender.marks:
+        if sender.marks == reading.finished:  # and no other run of this one has begun since
             await sender.begin(reading.marks)
         reached: dict[int, int] = {}
         async with contextlib.aclosing(reading.read_on(sender.marks)) as batches:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import ConsumerRecord, TopicPartition
@@ -261,6 +262,53 @@ async def test_a_replay_that_is_killed_goes_on_and_sends_each_event_exactly_once
     again = await commands("replay", "--from", "1h", "--yes")
     assert again.code == 0, again.err
     assert f"is done: it has sent {len(placed)} events" in again.err
+    assert origins(await on_topic(scene)) == Counter(placed)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--dead-letters", "--reason", "forbidden"),
+        ("--from", "1h", "--reason", "forbidden", "--id", "of-a-name"),
+    ],
+)
+async def test_the_same_command_at_a_second_incident_sends_what_has_come_since_and_that_alone(
+    commands: Commands, scene: Scene, words: tuple[str, ...]
+) -> None:
+    words = tuple(word.replace("of-a-name", scene.task_queue) for word in words)
+    placed = []
+    for number in range(2):
+        async with relay(scene.settings(temporal={"namespaces": ("temporal-system",)})):
+            handle, reference = await scene.waiting()
+            at = await scene.emit(event(reference, completed(b"%d" % number)))
+            assert (await scene.decided(at)).reason is DeadLetterReason.FORBIDDEN
+        placed.append(f"{at.topic}/{at.partition}/{at.offset}")
+        async with relay(scene.settings()):
+            done = await commands("replay", *words, "--yes", "--wait", "30", "--json")
+            assert done.code == 0, done.err
+            plan, result = done.objects
+            assert (plan["to_send"], plan["sent_earlier"]) == (1, number)
+            assert result["became"] == {"applied": 1}
+            assert await handle.result() == number
+    assert origins(await on_topic(scene)) == Counter(placed)
+
+
+async def test_a_range_that_is_typed_again_is_of_what_has_come_since_and_not_of_its_own_replays(
+    commands: Commands, scene: Scene
+) -> None:
+    """What it has sent lies beyond its range, on the same topic."""
+    again = ("replay", "--from", "1h")
+    placed = await put(scene, 3)
+    assert (await commands(*again, "--yes", "--json")).objects[1]["sent"] == 3
+    placed += await put(scene, 2)
+    shown = await commands(*again)
+    assert "one of the same words that is done, 3 events sent: takes what has" in shown.out
+    done = await commands(*again, "--yes", "--json")
+    assert (done.objects[0]["to_send"], done.objects[1]["sent"]) == (2, 2), done.err
+    assert origins(await on_topic(scene)) == Counter(placed)
+    done = await commands(*again, "--yes")
+    assert done.code == 0, done.err
+    assert "is done: it has sent 5 events, sends none of them again, and nothing new" in done.err
     assert origins(await on_topic(scene)) == Counter(placed)
 
 

@@ -45,6 +45,8 @@ marks = st.builds(
     offsets,
     st.none() | offsets.map(UnixNanos),
     st.none() | offsets.map(UnixNanos),
+    st.lists(st.builds(Span, offsets, offsets), max_size=8).map(tuple),
+    offsets,
 )
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | strategies.texts,
@@ -105,6 +107,37 @@ def test_progress_never_goes_back(mark: Mark, steps: list[tuple[int, int]]) -> N
         assert after.reached >= before.reached
         assert after.sent == before.sent + sent
         before = after
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=20))
+def test_the_replays_of_the_same_words_have_each_offset_once_and_know_what_was_had(
+    ranges: list[tuple[int, int]],
+) -> None:
+    """Each range begins and ends where it likes, as `--from 24h` does, but nothing is had twice."""
+    mark, had = Mark("d", Span(0, 0), 0), set[int]()
+    for begin, more in ranges:
+        span = Span(begin, begin + more)
+        mark = mark.at(mark.span.end, sent=1).beyond(span, since=None, until=None)
+        new = set(range(mark.span.begin, mark.span.end))
+        assert had.isdisjoint(new)
+        assert new == {offset for offset in range(span.begin, span.end) if offset >= mark.reached}
+        assert all(any(offset in one for one in mark.before) for offset in had)
+        had |= new
+    assert mark.sent_earlier == len(ranges)
+    assert len(mark.before) <= 8
+
+
+def test_what_a_later_run_read_beyond_the_range_of_the_first_is_had() -> None:
+    mark = Mark("d", Span(0, 10), 0).at(15, sent=3)
+    later = mark.beyond(Span(5, 20), since=None, until=None)
+    assert (later.span, later.reached, later.before) == (Span(15, 20), 15, (Span(0, 15),))
+
+
+def test_progress_of_a_version_that_had_no_earlier_replays_is_read() -> None:
+    mark = Mark("d", Span(0, 10), 5, 3)
+    fields = json.loads(mark.metadata)
+    del fields["before"], fields["sent_earlier"]
+    assert read_mark(5, json.dumps(fields)) == mark
 
 
 KEPT = Kept(Position("completions", 0, 7), 5, KafkaRecord(b"k", b"v", (("a", None),)))

@@ -7,14 +7,16 @@ from dataclasses import replace
 
 from tests.unit.relay.trails import MemoryTrail, decision
 
-from completion_relay.replay.again import Changes
+from completion_relay.replay.again import Changes, Kept, again
 from completion_relay.replay.headers import Position
+from completion_relay.replay.plan import Treatment
 from completion_relay.replay.progress import Mark
 from completion_relay.replay.reading import Order, Reading
 from completion_relay.replay.selection import Selection, Span
 from completion_relay.replay.source import Batch
 from completion_relay.settings import Settings
 from completion_schemas.audit import AuditRecord
+from completion_schemas.record import KafkaRecord
 from completion_schemas.times import UnixNanos
 
 
@@ -93,3 +95,77 @@ async def test_of_what_the_index_has_nothing_counts_that_was_decided_before_the_
     reading = await prepared(named, mark, begin=25, known=(old, new))
     assert reading.gone == 0
     assert reading.decisions.last(Position("completions", 0, 5)) is not None
+
+
+class Progress(Reading):
+    """A replay whose progress is in memory."""
+
+    kept: Mapping[int, Mark]
+
+    async def progress(self) -> dict[int, Mark]:
+        return dict(self.kept)
+
+
+class Grown(Source):
+    """A topic that has its records 25 to 99 now."""
+
+    async def range(self, since: UnixNanos | None, until: UnixNanos | None) -> dict[int, Span]:
+        del since, until
+        return {0: Span(25, 100)}
+
+
+async def found_out(kept: Mark, source: Source | None = None) -> Progress:
+    order = Order(
+        selection=Selection(since=UnixNanos(7)), changes=Changes("completions"), digest="d"
+    )
+    reading = Progress(order, Settings(), {}, source or Grown(25), MemoryTrail())
+    reading.kept = {0: kept}
+    await reading._find_out()
+    return reading
+
+
+async def test_what_lies_beyond_a_replay_that_is_done_is_a_new_one() -> None:
+    done = Mark("d", Span(10, 60), 60, 4, UnixNanos(1))
+    reading = await found_out(done)
+    assert not reading.is_done
+    assert reading.finished == {0: done}
+    assert (reading.sent_before, reading.sent_earlier) == (0, 4)
+    mark = reading.marks[0]
+    assert (mark.span, mark.reached, mark.since) == (Span(60, 100), 60, 7)
+
+
+async def test_one_that_was_interrupted_goes_on_with_the_range_of_its_beginning() -> None:
+    begun = Mark("d", Span(10, 60), 30, 4, UnixNanos(1))
+    reading = await found_out(begun)
+    assert (reading.has_begun, reading.finished, reading.marks) == (True, {}, {0: begun})
+
+
+async def test_where_nothing_lies_beyond_it_is_done() -> None:
+    reading = await found_out(Mark("d", Span(10, 100), 100, 4))
+    assert (reading.is_done, reading.sent_before) == (True, 4)
+
+
+async def test_a_copy_of_what_an_earlier_one_of_the_same_words_had_is_left_out() -> None:
+    reading = await found_out(Mark("d", Span(30, 60), 60, 4))
+    await reading.prepare()
+    for origin, treatment in ((29, Treatment.SEND), (30, Treatment.COPY), (59, Treatment.COPY)):
+        event = KafkaRecord(b"k", b"an event", ())
+        of = Kept(Position("completions", 0, origin), 5, event, (0, origin))
+        copy = again(of, Changes("completions"), count=1)
+        kept = Kept(Position("completions", 0, 70 + origin), 5, copy, (0, 70 + origin))
+        assert reading.sieve.treat(kept).treatment is treatment, origin
+
+
+async def test_of_events_that_are_gone_those_before_a_later_replay_are_not_missed() -> None:
+    """Of 15 and 22 an earlier one of the same words had the first."""
+    trail = MemoryTrail()
+    for offset in (15, 22):
+        trail.append(replace(decision("e", decided=1), offset=offset), written=1)
+    order = Order(
+        selection=Selection(event_ids=frozenset({"e"})), changes=Changes("completions"), digest="d"
+    )
+    reading = Progress(order, Settings(), {}, Grown(25), trail)
+    reading.kept = {0: Mark("d", Span(10, 20), 20, 1)}
+    await reading._find_out()
+    await reading.prepare()
+    assert reading.gone == 1

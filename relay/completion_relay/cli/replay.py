@@ -149,8 +149,9 @@ def replay(
             min=1,
             max=1_000,
             help="How many decided replays one event may have in all. Beyond that a person should look at "
-            "it: it is not sent, but counted, and written to --parked-file. It does not go to the "
-            "parked topic, from which the relay would take it up again by itself.",
+            "it: it is not sent, but counted, and written to --parked-file, without which nothing is "
+            "sent or written then. It does not go to the parked topic, from which the relay would take "
+            "it up again by itself.",
             rich_help_panel=_HOW,
         ),
     ] = 3,

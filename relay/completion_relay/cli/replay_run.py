@@ -15,11 +15,12 @@ from completion_relay.cli.progress import progress, scanning
 from completion_relay.cli.reach import REQUEST_TIMEOUT_MS, reaching_kafka
 from completion_relay.cli.replay_order import How
 from completion_relay.cli.replay_report import print_done, print_plan, print_result, print_row
+from completion_relay.cli.token_file import InputError
 from completion_relay.connections import kafka_options
 from completion_relay.replay.checkpoint import ReplayError
 from completion_relay.replay.file import Export
 from completion_relay.replay.lookups import LookUps
-from completion_relay.replay.plan import Plan
+from completion_relay.replay.plan import Plan, Treatment
 from completion_relay.replay.planning import Row, make_plan
 from completion_relay.replay.reading import Order, Reading
 from completion_relay.replay.sending import Result, export, send
@@ -53,6 +54,7 @@ async def _run(settings: Settings, order: Order, how: How) -> bool:
         if not plan.selected and not plan.sent_before:
             print_note("Nothing that is on the topic or in the file is asked for.")
             return False
+        _check_cap(plan, order, how)
         if how.to_file is not None:
             return await _export(reading, plan, how)
         if how.yes:
@@ -63,6 +65,18 @@ async def _run(settings: Settings, order: Order, how: How) -> bool:
             else f"Nothing was sent: add --yes to send {plural(plan.to_send, 'event')}."
         )
         return True
+
+
+def _check_cap(plan: Plan, order: Order, how: How) -> None:
+    # Once it is done nobody tells of them any more: whoever sends or keeps the others is to have them, too.
+    over = plan.treatments[Treatment.OVER_CAP]
+    writes = how.yes or how.to_file is not None
+    if over and writes and how.parked_file is None:
+        raise InputError(
+            f"--parked-file is missing: {plural(over, 'event')} reached --max-replays "
+            f"{order.max_replays} and would be left out, so nothing was sent or written: give a file for "
+            "them, or a higher --max-replays (--dry-run names them)"
+        )
 
 
 async def _plan(settings: Settings, reading: Reading, how: How) -> Plan:

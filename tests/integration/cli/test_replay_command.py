@@ -358,9 +358,14 @@ async def test_an_event_that_was_replayed_often_enough_is_left_for_a_person(
         assert done.objects[1]["sent"] == 1, done.err
     assert [header(record, said.COUNT) for record in await on_topic(scene)] == [None, "1", "2"]
     assert origins(await on_topic(scene)) == Counter({position: 2})
-    done = await commands(
-        "replay", "--offsets", await latest(), *capped, "--parked-file", str(left)
-    )
+    third = ("replay", "--offsets", await latest(), *capped)
+    for written in (third, (*third[:-2], "--to-file", str(tmp_path / "kept.jsonl"))):
+        done = await commands(*written)
+        assert done.code == 2, done.out
+        assert "error: --parked-file is missing: 1 event reached --max-replays 2" in done.err
+    assert files_in(tmp_path) == [commands.config]
+    assert len(await on_topic(scene)) == 3
+    done = await commands(*third, "--parked-file", str(left))
     plan, result = done.objects
     assert (plan["over_cap"], result["sent"], result["over_cap"]) == (1, 0, 1)
     assert len(await on_topic(scene)) == 3
@@ -368,7 +373,7 @@ async def test_an_event_that_was_replayed_often_enough_is_left_for_a_person(
 
 
 async def test_the_trail_tells_how_often_an_event_was_replayed(
-    commands: Commands, scene: Scene
+    commands: Commands, scene: Scene, tmp_path: Path
 ) -> None:
     async with relay(scene.settings()):
         reference = (await scene.waiting())[1]
@@ -381,6 +386,8 @@ async def test_the_trail_tells_how_often_an_event_was_replayed(
                 f"{scene.task_queue}-{number}",
                 "--max-replays",
                 "1",
+                "--parked-file",
+                str(tmp_path / "left.jsonl"),
             )
             done = await commands("replay", *named, "--yes", "--wait", "30", "--json")
             assert done.objects[0]["over_cap"] == number, done.err

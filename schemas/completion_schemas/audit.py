@@ -27,25 +27,6 @@ from completion_schemas.times import UnixNanos
 
 _KIND = "audit"
 _INT32 = range(-(2**31), 2**31)
-_ALIKE = frozenset(
-    [
-        "type",
-        "disposition",
-        "reason",
-        "detail",
-        "namespace",
-        "topic",
-        "partition",
-        "tries",
-        "rpc_status",
-        "key_id",
-        "relay_id",
-        "group",
-        "redelivery",
-        "replay_of",
-    ]
-)
-"""What one relay writes of one partition is mostly the same in these."""
 _NOT_OF_ITS_SCHEMA = "the value is not an audit record of the schema that it names"
 
 
@@ -213,19 +194,39 @@ def _parsed(schema: avro.Schema) -> Any:
     return fastavro.parse_schema(dict(schema.definition))
 
 
-@cache
-def _reader(
-    header: bytes, names: frozenset[str] | None
-) -> tuple[RowReader, tuple[tuple[str, Any], ...]]:
-    """Return what reads the values that begin so, and the fields that they lack, with their defaults.
+class Written(NamedTuple):
+    """How audit records that begin the same were written."""
+
+    definition: Mapping[str, Any]
+    """The schema."""
+    names: frozenset[str]
+    """Of its fields those that are wanted, and of the newest schema's all that are."""
+    defaults: tuple[tuple[str, Any], ...]
+    """The wanted fields that it lacks, and what they are then."""
+
+
+def written(header: bytes, names: frozenset[str] | None = None) -> Written:
+    """Return how the values that begin so were written.
+
+    Args:
+        header: Their first `avro.HEADER_BYTES`.
+        names: The fields that are wanted, which the newest schema has; None: all.
 
     Raises:
-        DecodeError: it is the beginning of no audit record; that is not kept in mind.
+        DecodeError: it is the beginning of no audit record.
     """
     schema, _ = avro.open_single_object(header, _KIND)
     newest = {field["name"]: field for field in avro.latest(_KIND).definition["fields"]}
     wanted = frozenset(newest if names is None else names)
     lacking = wanted - {field["name"] for field in schema.definition["fields"]}
-    return RowReader(schema.definition, wanted, _ALIKE), tuple(
-        (name, newest[name]["default"]) for name in newest if name in lacking
-    )
+    defaults = tuple((name, newest[name]["default"]) for name in newest if name in lacking)
+    return Written(schema.definition, wanted, defaults)
+
+
+@cache
+def _reader(
+    header: bytes, names: frozenset[str] | None
+) -> tuple[RowReader, tuple[tuple[str, Any], ...]]:
+    # What begins no audit record raises, and is not kept in mind.
+    how = written(header, names)
+    return RowReader(how.definition, how.names), how.defaults

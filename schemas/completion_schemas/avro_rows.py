@@ -8,9 +8,8 @@ is checked that no length leads out of them, no branch or boolean is one that th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import IntEnum
-from itertools import groupby
 from typing import Any
 
 from completion_schemas.errors import DecodeError
@@ -30,11 +29,7 @@ _KINDS = {
     "boolean": _Kind.BOOLEAN,
 }
 _MOST_BYTES_OF_A_NUMBER = 10
-_FLAGS = 0x8080_8080_8080_8080
-"""Of eight bytes of a number, in their order: whether another follows."""
-_FLAGS_OF_NINE = 0x0080_8080_8080_8080
-"""Of the last eight of nine bytes: the last one ends the number."""
-_Step = tuple[int, bool, str | None, "_Fields | None"]
+_Step = tuple[int, bool, str | None, "RowReader | None"]
 
 
 class RowReader:
@@ -43,30 +38,13 @@ class RowReader:
     Args:
         definition: The schema that they were written with.
         names: The fields that are wanted; None: all.
-        alike: Fields that most records share with the one before them: those that follow each
-            other are read once for as long as their bytes stay the same. No array.
 
     Raises:
         TypeError: the schema has a type without a rule here.
     """
 
-    def __init__(
-        self,
-        definition: Mapping[str, Any],
-        names: frozenset[str] | None = None,
-        alike: frozenset[str] = frozenset(),
-    ) -> None:
-        runs = groupby(definition["fields"], lambda field: field["name"] in alike)
-        self._parts = tuple(
-            (_Alike if is_alike else _Fields)(_step(field, names) for field in fields)
-            for is_alike, fields in runs
-        )
-        # A copy of it is as large as a row: a dict that grows is laid out anew three times.
-        self._blank: dict[str, Any] = dict.fromkeys(
-            name
-            for field in definition["fields"]
-            if (name := field["name"]) and (names is None or name in names)
-        )
+    def __init__(self, definition: Mapping[str, Any], names: frozenset[str] | None = None) -> None:
+        self._steps = tuple(_step(field, names) for field in definition["fields"])
 
     def read(self, data: bytes, at: int) -> dict[str, Any]:
         """Return the fields of the record that begins at a place and ends with the bytes.
@@ -74,32 +52,19 @@ class RowReader:
         Raises:
             DecodeError: there is none, or more than that.
         """
-        row = self._blank.copy()
         try:
-            text = data.decode("latin-1")
-            for part in self._parts:
-                at = part.read(data, text, at, row)
+            row, end = self._row(data, data.decode("latin-1"), at)
         except (ValueError, IndexError):
             raise DecodeError("the value is not Avro of this schema") from None
-        if at != len(data):
-            what = "it ends too early" if at > len(data) else "bytes are left over"
+        if end != len(data):
+            what = "it ends too early" if end > len(data) else "bytes are left over"
             raise DecodeError(f"the value is not Avro of this schema: {what}")
         return row
 
-
-class _Fields:
-    """Reads fields that follow each other."""
-
-    def __init__(self, steps: Iterable[_Step]) -> None:
-        self._steps = tuple(steps)
-
-    def read(  # noqa: C901, PLR0912 - one loop: a call a field would cost as much as all the rest
-        self, data: bytes, text: str, at: int, row: dict[str, Any]
-    ) -> int:
-        """Put the fields that begin at a place into the row; return where they end.
-
-        Beyond the end of the bytes where they end too early.
-        """
+    def _row(  # noqa: C901, PLR0912 - one loop: a call a field would cost as much as all the rest
+        self, data: bytes, text: str, at: int
+    ) -> tuple[dict[str, Any], int]:
+        row: dict[str, Any] = {}
         for kind, nullable, name, inner in self._steps:
             number = data[at]
             at += 1
@@ -136,35 +101,7 @@ class _Fields:
                 rows, at = _rows(inner, data, text, at, (number >> 1) ^ -(number & 1))
                 if name:
                     row[name] = rows
-        return at
-
-
-class _Alike(_Fields):
-    """Reads fields that are often the same as those of the record before.
-
-    Avro has no padding and looks neither back nor ahead: the same bytes, at the same
-    place of the schema, are the same fields.
-    """
-
-    def __init__(self, steps: Iterable[_Step]) -> None:
-        super().__init__(steps)
-        if any(inner for *_, inner in self._steps):
-            raise TypeError("an array would be shared by the rows")
-        # One object, for who reads in several threads.
-        self._last: tuple[bytes, dict[str, Any]] | None = None
-
-    def read(self, data: bytes, text: str, at: int, row: dict[str, Any]) -> int:
-        if self._last is not None:
-            same, fields = self._last
-            if data.startswith(same, at):
-                row.update(fields)
-                return at + len(same)
-        fields = {}
-        end = super().read(data, text, at, fields)
-        if end <= len(data):
-            self._last = data[at:end], fields
-        row.update(fields)
-        return end
+        return row, at
 
 
 # Plain numbers: an enum's members are compared by a call.
@@ -183,17 +120,12 @@ def _step(field: Mapping[str, Any], names: frozenset[str] | None) -> _Step:
         return int(_KINDS[kind]), nullable, name, None
     match kind:
         case {"type": "array", "items": {"type": "record"} as items}:
-            return (
-                int(_Kind.ARRAY),
-                nullable,
-                name,
-                _Fields(_step(field, None) for field in items["fields"]),
-            )
+            return int(_Kind.ARRAY), nullable, name, RowReader(items)
     raise TypeError(f"{field['name']}: the schema has a type without a rule")
 
 
 def _rows(
-    fields: _Fields, data: bytes, text: str, at: int, count: int
+    reader: RowReader, data: bytes, text: str, at: int, count: int
 ) -> tuple[list[dict[str, Any]], int]:
     """Return an array's records and where it ends; its first block's count has been read."""
     rows: list[dict[str, Any]] = []
@@ -203,8 +135,7 @@ def _rows(
             count = -count
             _, at = _number(data, at)
         for _ in range(count):
-            row: dict[str, Any] = {}
-            at = fields.read(data, text, at, row)
+            row, at = reader._row(data, text, at)  # noqa: SLF001 - of this module
             rows.append(row)
         count, at = _number(data, at)
     return rows, at
@@ -221,17 +152,6 @@ def _number(data: bytes, at: int) -> tuple[int, int]:
 def _long(data: bytes, at: int, number: int) -> tuple[int, int]:
     """Return a number of several bytes, of which the first has been read, and where it ends."""
     number &= 0x7F
-    byte = data[at]
-    if byte < 0x80:  # the length of a text
-        return number | byte << 7, at + 1
-    word = int.from_bytes(data[at : at + 8], "little")
-    if word & _FLAGS == _FLAGS_OF_NINE:  # a time in nanoseconds, with the first byte
-        # Seven bits of each byte, put together two by two.
-        word ^= _FLAGS_OF_NINE
-        word = word & 0x007F007F007F007F | (word & 0x7F007F007F007F00) >> 1
-        word = word & 0x00003FFF00003FFF | (word & 0x3FFF00003FFF0000) >> 2
-        word = word & 0x0FFFFFFF | (word & 0x0FFFFFFF00000000) >> 4
-        return number | word << 7, at + 8
     shift = 7
     for byte in data[at : at + _MOST_BYTES_OF_A_NUMBER - 1]:
         at += 1

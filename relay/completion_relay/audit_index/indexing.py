@@ -14,6 +14,7 @@ from typing import Final
 
 from aiokafka import TopicPartition
 
+from completion_relay.audit_batch import all_fields
 from completion_relay.audit_index.belonging import progress_of
 from completion_relay.audit_index.checksum import digest
 from completion_relay.audit_index.columns import row_of
@@ -26,7 +27,6 @@ from completion_relay.audit_index.store import (
 from completion_relay.audit_trail import AuditTrail
 from completion_relay.topic_reader import Offsets, Record
 from completion_relay.topic_reader import Progress as Read
-from completion_schemas.audit import audit_fields
 from completion_schemas.errors import DecodeError
 
 BATCH_RECORDS: Final = 25_000
@@ -181,16 +181,15 @@ def _written(store: Store, batch: list[Chunk]) -> list[Chunk]:
 def _add(chunk: Chunk, records: list[Record]) -> int:
     """Add what was read of a partition; return how many bytes it was."""
     size = checksum = 0
-    for record in records:
-        value = record.value or b""
-        size += len(value)
-        try:
-            row = row_of(record.partition, record.offset, audit_fields(value))
-        except DecodeError:
+    values = [record.value for record in records]
+    for record, fields in zip(records, all_fields(values), strict=True):
+        size += len(record.value or b"")
+        if isinstance(fields, DecodeError):
             chunk.unreadable += 1
             if chunk.first_unreadable is None:
                 chunk.first_unreadable = record.offset
             continue
+        row = row_of(record.partition, record.offset, fields)
         chunk.rows.append(row)
         checksum += digest(row)
     chunk.checksum += checksum

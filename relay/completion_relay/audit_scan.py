@@ -10,7 +10,7 @@ import contextlib
 import gc
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 from aiokafka import TopicPartition
 
@@ -75,20 +75,14 @@ async def scan(
     """
     end = dict(await trail.end())
     begin = await trail.since(wanted.since, end, after=after)
-    horizon = None
-    if wanted.until is not None:
-        after = await trail.written_since(wanted.until // 10**6 + CLOCK_SLACK_MS, end)
-        horizon = _Horizon(wanted.until, after)
+    horizon = None if wanted.until is None else await Horizon.of(trail, wanted.until, end)
     goal = horizon.after if horizon else dict(end)
     state = Progress(sum(max(0, goal[at] - begin[at]) for at in trail.partitions))
     done = dict.fromkeys(trail.partitions, 0)
     progress(state)
     async with _nothing_old_collected(), contextlib.aclosing(trail.batches(begin, end)) as batches:
         async for partition, read in batches:
-            records = read
-            if horizon and (cut := horizon.cut(partition, records)) is not None:
-                end[partition] = cut
-                records = [record for record in records if record.offset < cut]
+            records = horizon.within(partition, read, end) if horizon else read
             yield matching(records, wanted, fields)
             state.records += len(read)
             state.done -= done[partition]
@@ -141,7 +135,7 @@ def _decoded(
             yield record, fields
 
 
-class _Horizon:
+class Horizon:
     """Where reading may end when only what was decided before a time is asked for.
 
     A decision may be written long after it was made: its journal waits for as
@@ -165,7 +159,37 @@ class _Horizon:
         """The first record of each partition that may be beyond."""
         self._limits: dict[TopicPartition, int] = {}
 
-    def cut(self, partition: TopicPartition, records: list[Record]) -> int | None:
+    @classmethod
+    async def of(cls, trail: AuditTrail, until: UnixNanos, end: Offsets) -> Self:
+        """Return that of a time, by the broker's time index.
+
+        Args:
+            trail: The opened topic.
+            until: What was decided before it is asked for.
+            end: Where the topic ends.
+
+        Raises:
+            KafkaError: Kafka cannot be reached any more, or refuses.
+        """
+        return cls(until, await trail.written_since(until // 10**6 + CLOCK_SLACK_MS, end))
+
+    def within(
+        self, partition: TopicPartition, records: list[Record], end: dict[TopicPartition, int]
+    ) -> list[Record]:
+        """Return those of the next records of a partition that are before the end of its reading.
+
+        Args:
+            partition: Which.
+            records: In their order.
+            end: Where `TopicReader.batches` ends: lowered as soon as that is known.
+        """
+        cut = self._cut(partition, records)
+        if cut is None:
+            return records
+        end[partition] = cut
+        return [record for record in records if record.offset < cut]
+
+    def _cut(self, partition: TopicPartition, records: list[Record]) -> int | None:
         """Return the offset at which reading ends; None: not in these records."""
         after = self.after[partition]
         if records[-1].offset < after:

@@ -1,7 +1,8 @@
 """Room `audit_trail`, the newest of it: its last records, and those that come. Touches the topic.
 
 The last ones are read from the ends of the partitions backwards, in steps: who
-wants ten of a hundred million reads some thousand.
+wants ten of a hundred million reads some thousand. Who wants the last before a time
+reads backwards from there, and first the little that is beyond and may be late.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from completion_relay.audit_filter import AuditFilter
-from completion_relay.audit_scan import Hit, Scanned, matching
+from completion_relay.audit_scan import Hit, Horizon, Scanned, matching
 from completion_relay.audit_trail import AuditTrail, Unreadable
 from completion_relay.topic_admin import TopicError
 from completion_relay.topic_reader import Offsets
@@ -77,21 +78,25 @@ class Newest:
 
 
 async def last(trail: AuditTrail, wanted: AuditFilter, lines: int) -> tuple[Newest, Offsets, bool]:
-    """Read backwards from the end until nothing newer can come.
+    """Read backwards from the end, or from a time, until nothing newer can come.
 
     Args:
         trail: The opened topic.
-        wanted: What is asked for.
+        wanted: What is asked for. Where that ends with a time, what was written after it is read as
+            far as something late may be there (`Horizon`), and no further.
         lines: How many decisions.
 
     Returns:
-        What was found, where the reading began, and whether it was given up after `MOST_OFFSETS`
-        before there were so many.
+        What was found, where the topic ended, and whether it was given up after `MOST_OFFSETS`
+        before there were so many; what is late does not count.
+
+    Raises:
+        KafkaError: Kafka cannot be reached any more, or refuses.
     """
     end = await trail.end()
     newest = Newest(lines)
     begin = await trail.since(wanted.since, end)
-    at = dict(end)
+    at = await _late(trail, wanted, begin, end, newest) if lines else dict(end)
     reading = {partition for partition in trail.partitions if at[partition] > begin[partition]}
     step = max(_FIRST_STEP, 2 * lines)
     gone_back = 0
@@ -118,6 +123,28 @@ async def last(trail: AuditTrail, wanted: AuditFilter, lines: int) -> tuple[Newe
                 reading.discard(partition)
         step = min(_LONGEST_STEP, 2 * step)
     return newest, end, False
+
+
+async def _late(
+    trail: AuditTrail, wanted: AuditFilter, begin: Offsets, end: Offsets, newest: Newest
+) -> dict[TopicPartition, int]:
+    """Take in what was decided in time and written long after; return from where to go back.
+
+    Args:
+        trail: The opened topic.
+        wanted: What is asked for.
+        begin: What is before is not asked for.
+        end: Where the topic ends.
+        newest: Takes in what is found.
+    """
+    if wanted.until is None:
+        return dict(end)
+    horizon, until = await Horizon.of(trail, wanted.until, end), dict(end)
+    beyond = {partition: max(begin[partition], at) for partition, at in horizon.after.items()}
+    async with contextlib.aclosing(trail.batches(beyond, until)) as batches:
+        async for partition, records in batches:
+            newest.add(matching(horizon.within(partition, records, until), wanted, DECIDED_AT))
+    return dict(horizon.after)
 
 
 async def follow_trail(

@@ -19,7 +19,7 @@ from tests.support import Topics, create_topics, produce
 from completion_relay.embedded import KafkaBroker
 from completion_relay.embedded.process import free_port
 from completion_schemas.dispositions import Disposition
-from completion_schemas.times import UnixNanos
+from completion_schemas.times import UnixNanos, nanos_rfc3339
 
 
 @contextlib.asynccontextmanager
@@ -56,6 +56,19 @@ async def test_tail_prints_the_newest_of_all_partitions_the_newest_last(
     assert done.code == 0, done.err
     assert [record["event_id"] for record in done.objects] == ["e2", "e1", "e0"]
     assert done.err.startswith("1 record on the topic cannot be read")
+
+
+async def test_tail_prints_the_newest_before_a_time(
+    commands: Commands, topics: Topics, kafka_address: str
+) -> None:
+    """All of them were written long after it: as after an outage, they are found beyond it."""
+    now = time.time_ns()
+    records = [decision(f"e{n}", decided_at=UnixNanos(now - n * MINUTE)) for n in range(9, 0, -1)]
+    await write(kafka_address, topics, *records)
+    until = nanos_rfc3339(UnixNanos(now - 5 * MINUTE))
+    done = await commands("audit", "tail", "-n", "2", "--to", until, "--json")
+    assert done.code == 0, done.err
+    assert [record["event_id"] for record in done.objects] == ["e7", "e6"]
 
 
 async def test_tail_prints_a_line_a_decision(

@@ -93,6 +93,7 @@ def test_the_version_is_printed() -> None:
         (("skip", "e"), "Missing option '--why'"),
         (("topics", "create", "--partitions", "0"), "--partitions"),
         (("audit", "list", "--disposition", "lost"), "--disposition"),
+        (("audit", "tail", "--follow", "--to", "1h"), "goes on for ever: leave out --to"),
     ],
 )
 def test_a_wrong_use_is_one_line_that_names_it(args: tuple[str, ...], said: str) -> None:

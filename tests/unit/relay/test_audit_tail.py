@@ -23,18 +23,21 @@ def filled(count: int, *, partitions: int = 1) -> MemoryTrail:
     places=st.lists(st.integers(0, 3), max_size=400),
     lines=st.integers(0, 30),
     every=st.integers(1, 50),
+    until=st.none() | st.integers(0, 450),
 )
 async def test_the_newest_are_those_that_reading_all_of_it_would_give(
-    places: list[int], lines: int, every: int
+    places: list[int], lines: int, every: int, until: int | None
 ) -> None:
-    """Whatever partition each is in, and however few of them are asked for."""
+    """Whatever partition each is in, however few of them are asked for, and whether up to a time."""
     trail = MemoryTrail(partitions=4)
     for number, partition in enumerate(places):
         namespace = "asked" if number % every == 0 else "other"
         record = decision(f"e{number}", decided=number, namespace=namespace)
         trail.append(record, written=number + 0.5, partition=partition)
-    newest, _, gave_up = await last(trail, AuditFilter(namespace="asked"), lines)
-    wanted = [f"e{number}" for number in range(0, len(places), every)]
+    before = None if until is None else UnixNanos(until * SECOND)
+    newest, _, gave_up = await last(trail, AuditFilter(namespace="asked", until=before), lines)
+    count = len(places) if until is None else min(until, len(places))
+    wanted = [f"e{number}" for number in range(0, count, every)]
     assert [record.event_id for record in newest.records()] == (wanted[-lines:] if lines else [])
     assert not gave_up
 
@@ -61,3 +64,26 @@ async def test_nothing_before_the_time_asked_for_is_read() -> None:
     wanted = AuditFilter(since=UnixNanos(9_000 * SECOND), event_id="nobody")
     await last(trail, wanted, 10)
     assert min(offset for _, offset in trail.read_offsets) == 9_000 - 60
+
+
+async def test_the_newest_before_a_time_are_found_by_reading_a_few_however_long_ago_it_is() -> None:
+    """A record a second: what is between it and the end of the topic is more than is ever read."""
+    trail = filled(MOST_OFFSETS + 30_000)
+    wanted = AuditFilter(until=UnixNanos(10_000 * SECOND))
+    newest, end, gave_up = await last(trail, wanted, 10)
+    assert [record.event_id for record in newest.records()] == [
+        f"e{number}" for number in range(9_990, 10_000)
+    ]
+    assert not gave_up
+    assert sum(end.values()) == MOST_OFFSETS + 30_000
+    # The clocks' slack, the ten minutes in which something late may come, and a step back.
+    assert len(trail.read_offsets) < 1_000
+
+
+async def test_what_was_decided_before_a_time_and_written_long_after_is_among_the_newest() -> None:
+    trail = filled(1_000)
+    trail.append(decision("in the outage", decided=999.5), written=50_000)
+    for number in range(50_001, 60_000):
+        trail.append(decision("after", decided=number), written=number)
+    newest, _, _ = await last(trail, AuditFilter(until=UnixNanos(1_000 * SECOND)), 2)
+    assert [record.event_id for record in newest.records()] == ["e999", "in the outage"]

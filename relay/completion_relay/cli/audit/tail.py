@@ -63,9 +63,9 @@ def tail(
 ) -> None:
     """Print the newest decisions, and with `-f` each further one as it comes.
 
-    Reads backwards from the end, 100,000 records at most: what is older is found by `audit list`.
-    With `-f` it waits for a Kafka that is away, misses nothing meanwhile, and exits 130 at Ctrl-C;
-    without, it exits 1 if there is nothing to print.
+    Reads backwards from the end, or from `--to`, 100,000 records at most: what is older is found by
+    `audit list`. With `-f` it waits for a Kafka that is away, misses nothing meanwhile, and exits
+    130 at Ctrl-C; without, it exits 1 if there is nothing to print.
 
     A TIME is `2026-01-31T12:00:00Z`, `2026-01-31` (midnight UTC), `now`, or how long ago: `90s`,
     `15m`, `1h`, `2d`.
@@ -106,9 +106,10 @@ async def _tail(
     for record in records:
         show(record)
     if gave_up and len(records) < lines:
+        of = "of the topic" if wanted.until is None else "before that time"
         print_note(
-            f"These are among the newest {MOST_OFFSETS:,} records of the topic: `audit list --from` "
-            "finds older ones."
+            f"These are among the newest {MOST_OFFSETS:,} records {of}: `audit list --from` finds "
+            "older ones."
         )
     print_unreadable(settings.topics.audit, newest.unreadable)
     if on:

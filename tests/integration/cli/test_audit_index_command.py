@@ -19,6 +19,7 @@ from tests.support import PARTITIONS, Topics, eventually, produce
 from completion_relay.audit_index import tables
 from completion_relay.audit_index.opening import store_at
 from completion_relay.audit_index.store import NoIndexError
+from completion_relay.cli.times import show_time
 from completion_schemas.audit import encode_audit
 from completion_schemas.dispositions import DeadLetterReason, Disposition
 
@@ -86,6 +87,23 @@ async def test_the_index_answers_as_the_topic_does(
         ), of_index.err
         if args[0] == "list":
             assert of_index.out == of_topic.out
+
+
+@pytest.mark.parametrize("args", [("list",), ("list", "--json"), ("export",)], ids=" ".join)
+async def test_what_asks_the_index_says_how_far_it_goes(
+    commands: Commands, topics: Topics, kafka_address: str, tmp_path: Path, args: tuple[str, ...]
+) -> None:
+    """Nobody takes a stale answer for the whole one; and on standard output nothing mixes with it."""
+    record = decision("first")
+    await write(kafka_address, topics, record)
+    option = ("--database", str(tmp_path / "audit.duckdb"))
+    assert (await commands("audit", "index", *option)).code == 0
+    await write(kafka_address, topics, decision("second"))
+    done = await commands("audit", *args, *option)
+    said = f"The index goes as far as {show_time(record.decided_at)}.\n"
+    assert done.err.endswith(said), done.err
+    assert said not in done.out
+    assert "The index goes" not in (await commands("audit", *args)).err
 
 
 async def test_the_setting_names_the_index_and_none_asks_the_topic(

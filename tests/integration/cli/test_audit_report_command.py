@@ -11,6 +11,7 @@ from tests.integration.cli.conftest import Commands
 from tests.integration.cli.trail import MINUTE, decision, write
 from tests.support import Topics, produce
 
+from completion_relay.cli.times import show_time
 from completion_relay.offset_map import encode
 from completion_schemas.audit import AuditRecord
 from completion_schemas.dispositions import DeadLetterReason, Disposition
@@ -74,6 +75,24 @@ async def test_a_report_from_an_index_is_the_one_from_the_topic(
     }
     assert [row["event_id"] for row in of_index["slowest"]] == [f"e{n}" for n in range(100, 90, -1)]
     assert [row["event_id"] for row in of_index["most_retried"]] == ["e100", "e99", "e98"]
+
+
+async def test_a_report_from_an_index_says_how_far_that_goes_in_each_form(
+    commands: Commands, topics: Topics, kafka_address: str, tmp_path: Path
+) -> None:
+    record, file = decision("e"), tmp_path / "report.html"
+    await write(kafka_address, topics, record)
+    option = ("--database", str(tmp_path / "audit.duckdb"))
+    assert (await commands("audit", "index", *option)).code == 0
+    await write(kafka_address, topics, decision("later"))
+    said = f"The index goes as far as {show_time(record.decided_at)}."
+    done = await commands("audit", "report", "--html", str(file), *option)
+    assert done.out.endswith(f"\n\n{said}\n")
+    assert said in file.read_text("utf-8")
+    (of_index,) = (await commands("audit", "report", "--json", *option)).objects
+    assert (of_index["from_index"], of_index["index_until"]) == (True, record.decided_at)
+    (of_topic,) = (await commands("audit", "report", "--json")).objects
+    assert (of_topic["from_index"], of_topic["index_until"]) == (False, None)
 
 
 async def test_the_page_is_written_beside_the_table(

@@ -103,6 +103,14 @@ def test_where_nothing_was_decided_and_nothing_waits_the_page_says_so() -> None:
     assert "<svg" not in text
 
 
+def test_the_page_says_how_far_an_index_goes_also_where_it_has_nothing() -> None:
+    def said(about: About) -> bool:
+        return "The index goes as far as nothing yet." in page(FIGURES, Oldest(None, None), about)
+
+    assert said(dataclasses.replace(ABOUT, from_index=True))
+    assert not said(ABOUT)
+
+
 def test_where_not_all_that_is_parked_was_looked_at_the_page_says_so() -> None:
     text = page(FIGURES, Oldest(waiting("completions", 0), Bound.SHARE), ABOUT)
     assert "not all that is parked was looked at" in text

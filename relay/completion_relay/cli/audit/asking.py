@@ -11,6 +11,7 @@ from completion_relay.audit_index.columns import Row, fields_of
 from completion_relay.audit_index.opening import store_at
 from completion_relay.audit_index.store import Source, Store
 from completion_relay.audit_index.tables import check_source
+from completion_relay.cli.times import show_time
 from completion_relay.settings import Settings
 from completion_schemas.audit import AuditRecord, audit_from_fields
 
@@ -81,6 +82,15 @@ def latest(store: Store) -> int | None:
     """
     ((decided_at,),) = store.select(*asking.latest())
     return None if decided_at is None else int(decided_at)
+
+
+def how_far(index_until: int | None) -> str:
+    """Return what is said of how far an answer of the index goes: what was decided since is not in it.
+
+    Args:
+        index_until: What `latest` returned, before the index was asked.
+    """
+    return f"The index goes as far as {show_time(index_until or 0) or 'nothing yet'}."
 
 
 def every(store: Store, wanted: AuditFilter) -> Iterator[list[dict[str, Any]]]:

@@ -23,7 +23,6 @@ from completion_relay.audit_trail import AuditTrail, Unreadable
 from completion_relay.cli.audit import asking
 from completion_relay.cli.audit.reading import newest, opened_trail
 from completion_relay.cli.output import plural, print_note
-from completion_relay.cli.times import show_time
 from completion_relay.settings import Settings
 from completion_relay.topic_admin import TopicError
 from completion_schemas.audit import AuditRecord
@@ -127,9 +126,7 @@ async def checked(of_index: Known, trail: AuditTrail) -> Known:
 def tell_how_far(index_until: int | None) -> None:
     """Say how far an answer goes that is the index's alone; None: it is not."""
     if index_until is not None:
-        print_note(
-            f"The index goes as far as {show_time(index_until)}, and the topic cannot be read."
-        )
+        print_note(f"{asking.how_far(index_until)} The topic cannot be read.")
 
 
 def _tell(error: CompletionError) -> None:

@@ -70,7 +70,7 @@ def export(
 
     Fields are those of `--json`, times whole nanoseconds since 1970 in all three formats. The file
     is there when all of it is written; until then it is FILE.part. Exits 0 also where there was
-    nothing to write.
+    nothing to write. Where an index is asked, it is said on standard error how far that goes.
 
     A TIME is `2026-01-31T12:00:00Z`, `2026-01-31` (midnight UTC), `now`, or how long ago: `90s`,
     `15m`, `1h`, `2d`.
@@ -96,12 +96,14 @@ def export(
     path = Path(output)
     kind = kind or (format_of(path) if output != STDOUT else None) or Format.JSONL
     unreadable: list[Unreadable] = []
+    index_until = None
     with reaching_kafka(settings.kafka), contextlib.ExitStack() as opened:
         if output == STDOUT:
             writer = written_to(sys.stdout, kind)
         else:
             writer = opened.enter_context(exported(path, kind))
         if store := asking.own_index(settings):
+            index_until = asking.latest(store)
             count = _write_from(store, wanted, writer)
         else:
             count = asyncio.run(_write(settings, wanted, writer, unreadable))
@@ -109,6 +111,8 @@ def export(
             writer.close()
     where = "standard output" if output == STDOUT else output
     print_note(f"{plural(count, 'decision')} written to {where} as {kind}.")
+    if store:
+        print_note(asking.how_far(index_until))
     print_unreadable(settings.topics.audit, unreadable)
 
 

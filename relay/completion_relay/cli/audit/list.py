@@ -57,7 +57,8 @@ def list_(
     A TIME is `2026-01-31T12:00:00Z`, `2026-01-31` (midnight UTC), `now`, or how long ago: `90s`,
     `15m`, `1h`, `2d`. Exits 1 if there is nothing to list.
 
-    Reads the topic, or asks the index that `audit index` keeps, where one is given or set.
+    Reads the topic, or asks the index that `audit index` keeps, where one is given or set, and says on
+    standard error how far that goes.
 
     For example:
 
@@ -77,7 +78,9 @@ def list_(
         reason=reason,
         key_id=key_id,
     )
+    index_until = None
     if store := asking.own_index(settings):
+        index_until = asking.latest(store)
         records, left_out = asking.newest(store, wanted, limit)
     else:
         # Imported here: what reads Kafka takes longer to import than an index to answer.
@@ -98,8 +101,8 @@ def list_(
             else left_out
         )
         print_note(f"{more} older ones are not shown: give --limit 0 for all.")
-    if store and not as_json:
-        as_far_as = asking.latest(store)
-        print_note(f"The index goes as far as {show_time(as_far_as or 0) or 'nothing yet'}.")
+    if store:
+        # With --json too, where it is no record, and stands where it does not mix with them.
+        print_note(asking.how_far(index_until))
     if not records:
         raise typer.Exit(NO)

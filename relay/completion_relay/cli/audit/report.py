@@ -62,7 +62,8 @@ def report(
     And which event has been waiting for a decision the longest, now. Latency is from the event's
     own time to the decision; percentiles are exact.
 
-    Asks the index that `audit index` keeps, where one is given or set. Else it reads the topic into
+    Asks the index that `audit index` keeps, where one is given or set, and says how far that goes
+    (`index_until` with `--json`). Else it reads the topic into
     a temporary file of DuckDB's (extra `audit`). A TIME is as for `audit list`.
 
     For example:
@@ -72,14 +73,17 @@ def report(
     settings = settings_from(config, kafka=kafka, database=database)
     wanted = selection(since=since, until=until or "now", namespace=namespace)
     with reaching_kafka(settings.kafka):
-        found, waiting, source, unreadable = asyncio.run(_gather(settings, wanted))
+        gathered = asyncio.run(_gather(settings, wanted))
+    found, waiting = gathered.figures, gathered.waiting
     about = About(
         topic=settings.topics.audit,
         since=wanted.since,
         until=wanted.until or 0,
         made_at=time.time_ns(),
         namespace=namespace,
-        source=source,
+        source=gathered.source,
+        from_index=gathered.from_index,
+        index_until=gathered.index_until,
     )
     if html is not None:
         _write(html, page(found, waiting, about))
@@ -87,28 +91,53 @@ def report(
         print_json(_json(found, waiting, about))
     else:
         _print(found, waiting, about)
+        if about.from_index:
+            print_line()
+            print_line(asking.how_far(about.index_until))
     if html is not None:
         print_note(f"The page is {html}.")
-    print_unreadable(settings.topics.audit, unreadable)
+    print_unreadable(settings.topics.audit, gathered.unreadable)
 
 
-async def _gather(
-    settings: Settings, wanted: AuditFilter
-) -> tuple[Figures, Oldest, str, list[Unreadable]]:
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Gathered:
+    """What a report is made of."""
+
+    figures: Figures
+    waiting: Oldest
+    source: str
+    """What was asked, for a person."""
+    from_index: bool = False
+    index_until: int | None = None
+    """How far the index goes, nanoseconds since the epoch; None: it has nothing, or was not asked."""
+    unreadable: list[Unreadable] = dataclasses.field(default_factory=list)
+    """Of what was read on the topic."""
+
+
+async def _gather(settings: Settings, wanted: AuditFilter) -> _Gathered:
     unreadable: list[Unreadable] = []
     with scanning("looking through what is parked") as progress:
         waiting = await oldest(settings, reading_options(settings), progress)
     async with opened_trail(settings) as trail:
         if index := asking.index_of(settings):
             await progress_of(index, trail)
-            found = await asyncio.to_thread(figures, index, wanted)
-            return found, waiting, f"the index {index.name}", unreadable
+            # Asked before: what an indexer adds meanwhile makes it true all the more.
+            until = await asyncio.to_thread(asking.latest, index)
+            return _Gathered(
+                figures=await asyncio.to_thread(figures, index, wanted),
+                waiting=waiting,
+                source=f"the index {index.name}",
+                from_index=True,
+                index_until=until,
+            )
         with scanning() as progress:
             async with filled(
                 trail, wanted, settings.topics.audit, unreadable=unreadable, progress=progress
             ) as store:
                 found = await asyncio.to_thread(figures, store, wanted)
-    return found, waiting, "the topic itself", unreadable
+    return _Gathered(
+        figures=found, waiting=waiting, source="the topic itself", unreadable=unreadable
+    )
 
 
 def _write(path: Path, text: str) -> None:

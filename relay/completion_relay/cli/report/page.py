@@ -11,6 +11,7 @@ from importlib import resources
 from typing import Final
 
 from completion_relay.audit_report.figures import Figures
+from completion_relay.cli.audit.asking import how_far
 from completion_relay.cli.times import show_duration, show_time
 from completion_relay.undecided.search import Oldest
 from completion_schemas.errors import CompletionError
@@ -35,6 +36,10 @@ class About:
     namespace: str
     source: str
     """What was asked: the topic or the database, by name."""
+    from_index: bool = False
+    """Whether an index was asked: what was decided since it was brought up to date is not in it."""
+    index_until: int | None = None
+    """When the newest decision in it was made, nanoseconds since the epoch; None: it has none."""
 
 
 def page(figures: Figures, waiting: Oldest, about: About) -> str:
@@ -73,6 +78,7 @@ def page(figures: Figures, waiting: Oldest, about: About) -> str:
         event=waiting.event,
         is_bounded=waiting.bound is not None,
         about=about,
+        how_far=how_far(about.index_until) if about.from_index else "",
         dead_letters=figures.reasons,
         totals=figures.totals,
         colours=charts.COLOURS,

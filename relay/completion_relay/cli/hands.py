@@ -12,6 +12,7 @@ import typer
 
 from completion_relay.cli.audit.decisions import decisions_on, tell_how_far
 from completion_relay.cli.boundary import NO
+from completion_relay.cli.event import EventArgument, meant
 from completion_relay.cli.hands_said import show, tell, tell_why_not
 from completion_relay.cli.instruct import instruct
 from completion_relay.cli.options import (
@@ -32,13 +33,6 @@ from completion_relay.settings import Settings
 from completion_relay.undecided.search import Found, Wanted, decided_by, find
 from completion_schemas.times import UnixNanos
 
-EventArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="EVENT",
-        help="The event's id, or where it is: PARTITION/OFFSET on the events' topic.",
-    ),
-]
 ByOption = Annotated[
     str,
     typer.Option(
@@ -89,7 +83,7 @@ def skip(
     settings = settings_from(config, kafka=kafka, database=database)
     _act(
         settings,
-        _wanted(event),
+        meant(event),
         by=_by(by),
         why=_text("--why", why),
         until=None,
@@ -148,7 +142,7 @@ def park(
         raise TimeError(f"{option}: an event can be parked for 7 days at most: give a time before")
     _act(
         settings,
-        _wanted(event),
+        meant(event),
         by=_by(by),
         why=_text("--why", why),
         until=ends,
@@ -167,15 +161,6 @@ def _by(given: str) -> str:
         raise InputError(
             "--by is missing: this user has no name here, so say who you are"
         ) from None
-
-
-def _wanted(event: str) -> Wanted:
-    if not event.strip():
-        # What an unset variable of a shell becomes: a record without an id has that one.
-        raise InputError(
-            "EVENT is empty: give the event's id, or PARTITION/OFFSET, which `status` and `audit list` show"
-        )
-    return Wanted.parse(event)
 
 
 def _can_ask() -> bool:

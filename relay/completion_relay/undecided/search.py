@@ -181,8 +181,9 @@ async def look(
             if not there:
                 return found
             async with opened(settings, options, there) as (reader, spans):
-                bounded = _bounded(spans)
-                if bounded != spans:
+                narrowed = _narrowed(spans, wanted, events)
+                bounded = _bounded(narrowed)
+                if bounded != narrowed:
                     found.bound = Bound.SHARE
                 await _search(reader, bounded, wanted, events, found, progress=progress)
     except TimeoutError:

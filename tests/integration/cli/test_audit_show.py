@@ -17,7 +17,7 @@ from completion_relay.embedded.process import free_port
 from completion_relay.parking import parked_record
 from completion_schemas.audit import Call
 from completion_schemas.cloudevents import encode_record
-from completion_schemas.dispositions import Disposition
+from completion_schemas.dispositions import DeadLetterReason, Disposition
 from completion_schemas.events import ActivityReference
 from completion_schemas.times import UnixNanos
 
@@ -218,6 +218,46 @@ async def test_an_event_that_has_ended_and_waits_again_is_told_with_both(
     assert f"{again.topic}/{again.partition}/{again.offset}" in waits
     as_json = await commands("audit", "show", "e", "--json")
     assert [record["offset"] for record in as_json.objects] == [first.offset]
+
+
+async def test_a_place_names_one_delivery_and_a_record_without_an_id(
+    commands: Commands, topics: Topics, kafka_address: str
+) -> None:
+    first, second = [decision("e", topic=topics.completions, offset=offset) for offset in (17, 18)]
+    garbage = decision(
+        "",
+        topic=topics.completions,
+        offset=19,
+        type="",
+        disposition=Disposition.DEAD_LETTERED,
+        reason=DeadLetterReason.UNDECODABLE,
+    )
+    elsewhere = decision("other", topic="of-another-relay", offset=19)
+    await write(kafka_address, topics, first, second, garbage, elsewhere)
+    listed = await commands("audit", "list")
+    assert f"  {topics.completions}/0/19\n" in listed.out
+    done = await commands("audit", "show", "0/19", "--no-temporal")
+    assert done.code == 0, done.err
+    assert done.out.startswith("The record at 0/19 was delivered once: dead_lettered.")
+    done = await commands("audit", "show", "0/18", "--no-temporal")
+    assert done.out.startswith("Event e at 0/18 was delivered once: applied.")
+    as_json = await commands("audit", "show", "0/18", "--json")
+    assert [record["offset"] for record in as_json.objects] == [18]
+
+
+async def test_a_place_at_which_nothing_was_decided_tells_what_waits_there(
+    commands: Commands, scene: Scene
+) -> None:
+    at = await produce(scene.kafka, scene.topics.completions, b"garbage")
+    await produce(scene.kafka, scene.topics.completions, b"more", partition=at.partition)
+    place = f"{at.partition}/{at.offset}"
+    done = await commands("audit", "show", place)
+    assert done.code == 1
+    assert done.out.startswith(f"The record at {place} is not decided yet.\n\nwaits\n")
+    assert done.out.count("record ") == 2
+    done = await commands("audit", "show", "0/99")
+    assert (done.code, done.out) == (1, "")
+    assert f"No decision about the record at 0/99 is on {scene.topics.audit}" in done.err
 
 
 async def test_show_of_an_unknown_event_exits_1_where_a_topic_is_missing(

@@ -79,6 +79,8 @@ class Ended:
 
     commands: Commands
     records: Mapping[End, AuditRecord]
+    plain_garbage: AuditRecord
+    """Of a record that has no header at all, and so shows no id."""
 
 
 @pytest.fixture(scope="module")
@@ -97,23 +99,39 @@ async def ended(
     scene = Scene(client, kafka_address, temporal_address, topics, topics.completions)
     async with scene.worker():
         emitted = await Each(scene).emit()
+        garbage = await produce(kafka_address, topics.completions, b"garbage")
         async with relay(scene.settings()):
+            plain_garbage = await scene.decided(garbage)
             records = {end: await scene.decided(one.at) for end, one in emitted.items()}
         for reason in BY_HAND:
             records[reason] = await dead_lettered_by_hand(scene, reason)
         records[Disposition.DEAD_LETTERED] = records[DeadLetterReason.INVALID]
         async with relay(scene.settings()):
-            yield Ended(Commands(config), records)
+            yield Ended(Commands(config), records, plain_garbage)
 
 
 @pytest.mark.parametrize("end", [*Disposition, *DeadLetterReason])
 async def test_each_command_of_a_section_finds_the_event_that_ended_so(
     ended: Ended, end: End, tmp_path: Path
 ) -> None:
-    record = ended.records[end]
+    await type_each(ended, end, ended.records[end], tmp_path)
+
+
+async def test_the_section_on_what_is_undecodable_finds_what_shows_no_id(
+    ended: Ended, tmp_path: Path
+) -> None:
+    assert ended.plain_garbage.event_id == ""
+    await type_each(ended, DeadLetterReason.UNDECODABLE, ended.plain_garbage, tmp_path)
+
+
+async def type_each(ended: Ended, end: End, record: AuditRecord, tmp_path: Path) -> None:
+    """Type each command of a section, as who looks for what became of this record."""
     assert end in {record.disposition, record.reason}
+    place = f"{record.topic}/{record.partition}/{record.offset}"
     values = {
-        "EVENT_ID": record.event_id,
+        **({"EVENT_ID": record.event_id} if record.event_id else {}),
+        "PARTITION": str(record.partition),
+        "OFFSET": str(record.offset),
         "WORKFLOW_ID": record.workflow_id,
         "RUN_ID": record.run_id,
         "ACTIVITY_ID": record.activity_id,
@@ -126,6 +144,7 @@ async def test_each_command_of_a_section_finds_the_event_that_ended_so(
         assert done.code == 0, (command, done.out, done.err)
         if command[1] == "audit":
             assert record.event_id in done.out, (command, done.out)
+            assert place in done.out, (command, done.out)
         if command[1] == "replay" and "--yes" in command:
             assert done.out.split()[-2:] == ["1", REPLAYED[end]]
 

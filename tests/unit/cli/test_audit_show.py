@@ -23,11 +23,12 @@ from completion_relay.cli.audit.options import selection
 from completion_relay.settings import Settings
 from completion_relay.topic_admin import TopicError
 from completion_relay.undecided.record import Undecided
-from completion_relay.undecided.search import Found
+from completion_relay.undecided.search import Found, Wanted
 from completion_schemas.audit import AuditRecord
 from completion_schemas.times import UnixNanos
 
-WANTED = selection(since=None, event_id="e")
+WANTED = Wanted("e")
+ASKED = selection(since=None, event_id="e")
 
 
 def has(monkeypatch: pytest.MonkeyPatch, *records: AuditRecord, looked: Found | KafkaError) -> None:
@@ -53,7 +54,7 @@ async def test_who_may_not_see_the_group_is_told_what_the_trail_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     has(monkeypatch, decision("e", decided=1), looked=GroupAuthorizationFailedError())
-    story = await show._story(Settings(), WANTED, whole=True)
+    story = await show._story(Settings(), WANTED, ASKED, whole=True)
     assert story.records
     assert story.not_looked == "GroupAuthorizationFailedError"
 
@@ -64,7 +65,7 @@ async def test_where_the_trail_has_nothing_a_refusal_is_one(
     """Or an event that waits would be said to be nowhere."""
     has(monkeypatch, looked=GroupAuthorizationFailedError())
     with pytest.raises(GroupAuthorizationFailedError):
-        await show._story(Settings(), WANTED, whole=True)
+        await show._story(Settings(), WANTED, ASKED, whole=True)
 
 
 async def test_what_was_decided_a_moment_ago_does_not_wait_as_well(
@@ -86,7 +87,7 @@ async def test_what_was_decided_a_moment_ago_does_not_wait_as_well(
     record = dataclasses.replace(decision("e", decided=1), offset=7)
     found = Found(undecided={event.place: event for event in (waits, again)})
     has(monkeypatch, record, looked=found)
-    story = await show._story(Settings(), WANTED, whole=True)
+    story = await show._story(Settings(), WANTED, ASKED, whole=True)
     assert story.undecided("completions") == [again]
 
 
@@ -94,7 +95,7 @@ async def test_a_program_is_told_the_records_and_nothing_is_looked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     has(monkeypatch, looked=GroupAuthorizationFailedError())
-    assert (await show._story(Settings(), WANTED, whole=False)).not_looked == ""
+    assert (await show._story(Settings(), WANTED, ASKED, whole=False)).not_looked == ""
 
 
 def test_a_program_is_told_how_far_an_index_goes_that_answers_alone(

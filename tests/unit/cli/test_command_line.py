@@ -89,7 +89,7 @@ def test_the_version_is_printed() -> None:
     [
         (("topics", "creat"), "Did you mean 'create'"),
         (("--nonsense",), "No such option: --nonsense"),
-        (("audit", "show"), "Missing argument 'EVENT_ID'"),
+        (("audit", "show"), "Missing argument 'EVENT'"),
         (("skip", "e"), "Missing option '--why'"),
         (("topics", "create", "--partitions", "0"), "--partitions"),
         (("audit", "list", "--disposition", "lost"), "--disposition"),

@@ -162,6 +162,16 @@ async def test_looking_that_meets_its_share_says_so(monkeypatch: pytest.MonkeyPa
     assert (found.undecided, found.bound) == ({}, Bound.SHARE)
 
 
+async def test_looking_at_a_place_meets_no_share_of_what_is_not_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(searching, "MOST_LOOKED_THROUGH", 100)
+    events = {TopicPartition(EVENTS, 3): Span(0, 1_000)}
+    opens(monkeypatch, InMemory(record(EVENTS, 3, 999, sent("x"))), spans=events, missing=PARKED)
+    found = await look(Settings(), {}, Wanted.parse("3/999"))
+    assert (list(found.undecided), found.bound) == ([(3, 999)], None)
+
+
 async def test_looking_that_runs_out_of_time_says_so_and_what_it_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

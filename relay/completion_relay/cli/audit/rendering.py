@@ -30,7 +30,7 @@ def print_list(records: Sequence[AuditRecord]) -> None:
             [
                 (
                     stacked(*show_time(record.decided_at).split(" ")),
-                    stacked(record.event_id, activity(record)),
+                    stacked(record.event_id or place(record), activity(record)),
                     stacked(record.type or "-", disposition(record)),
                     stacked(latency(record), tries(record)),
                 )
@@ -49,6 +49,7 @@ def print_list(records: Sequence[AuditRecord]) -> None:
             "activity_id",
             "tries",
             "took",
+            "record",
         ),
         [
             (
@@ -61,6 +62,7 @@ def print_list(records: Sequence[AuditRecord]) -> None:
                 record.activity_id,
                 str(record.tries),
                 latency(record).replace(" ", ""),
+                place(record),
             )
             for record in records
         ],
@@ -70,13 +72,18 @@ def print_list(records: Sequence[AuditRecord]) -> None:
 def line(record: AuditRecord) -> Text:
     """Return a decision as one line, for who watches them come."""
     # What is empty would make the columns of two lines unlike.
-    names = [record.type or "-", record.event_id or "-", activity(record) or "-"]
+    names = [record.type or "-", record.event_id or place(record), activity(record) or "-"]
     return Text.assemble(
         (show_time(record.decided_at), "dim"),
         "  ",
         disposition(record),
         f"  {printable('  '.join(names))}  {latency(record)}, {tries(record)}",
     )
+
+
+def place(record: AuditRecord) -> str:
+    """Return where the event's own record is: by that one is named that has no id."""
+    return f"{record.topic}/{record.partition}/{record.offset}"
 
 
 def activity(record: AuditRecord) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Annotated, Final
 
@@ -23,6 +24,7 @@ from completion_relay.cli.audit.story import (
     print_waits,
 )
 from completion_relay.cli.boundary import NO
+from completion_relay.cli.event import EventArgument, meant
 from completion_relay.cli.options import (
     ConfigOption,
     DatabaseOption,
@@ -39,7 +41,6 @@ from completion_relay.cli.reach import (
     reaching_kafka,
     reaching_temporal,
 )
-from completion_relay.cli.token_file import InputError
 from completion_relay.settings import Settings
 from completion_relay.undecided.record import Undecided
 from completion_relay.undecided.search import (
@@ -83,7 +84,7 @@ class _Story:
 
 
 def show(
-    event_id: Annotated[str, typer.Argument(metavar="EVENT_ID", help="The event's id.")],
+    event: EventArgument,
     *,
     since: SinceEverOption = None,
     no_temporal: Annotated[
@@ -103,26 +104,30 @@ def show(
     of it, are also looked for among those that no relay has decided, for a short time. With `--json` the audit records alone. Exits 1
     if the event was not decided.
 
+    A record that shows no id, as garbage does, is named by its place, PARTITION/OFFSET on the events'
+    topic, which `audit list` shows; of any other the place means that delivery alone.
+
     For example:
 
         completion-relay audit show 0193a5f2-7c1e-7d4a-9b52-1f0f5c2d8e11 --from 2d
+
+        completion-relay audit show 3/1017
     """
-    if not event_id.strip():
-        raise InputError("EVENT_ID is empty: give the event's id, which `audit list` shows")
+    wanted = meant(event)
     settings = settings_from(config, kafka=kafka, temporal=temporal, database=database)
-    wanted = selection(since=since, event_id=event_id)
+    asked = _asked(settings, wanted, since)
     with reaching_kafka(settings.kafka):
-        story = asyncio.run(_story(settings, wanted, whole=not as_json))
+        story = asyncio.run(_story(settings, wanted, asked, whole=not as_json))
     if as_json:
         for record in story.records:
             print_json(audit_to_json_dict(record))
     elif story.records:
-        print_story(event_id, story.records, story.originals)
+        print_story(wanted, story.records, story.originals)
         print_waits(story.undecided(settings.topics.completions))
         if not no_temporal:
             print_now([asyncio.run(_now(settings, record)) for record in _activities(story)])
     else:
-        print_undecided(event_id, settings, list(story.waits.undecided.values()))
+        print_undecided(wanted, settings, list(story.waits.undecided.values()))
     tell_how_far(story.index_until)
     if not as_json:
         _print_bounds(story)
@@ -153,8 +158,16 @@ def _print_bounds(story: _Story) -> None:
         )
 
 
-async def _story(settings: Settings, wanted: AuditFilter, *, whole: bool) -> _Story:
-    found = await decisions_on(settings, wanted)
+def _asked(settings: Settings, wanted: Wanted, since: str | None) -> AuditFilter:
+    """Return what to ask the trail for: of one that is meant by its place that delivery alone."""
+    asked = selection(since=since, event_id=wanted.event_id)
+    if wanted.place is None:
+        return asked
+    return dataclasses.replace(asked, place=(settings.topics.completions, *wanted.place))
+
+
+async def _story(settings: Settings, wanted: Wanted, asked: AuditFilter, *, whole: bool) -> _Story:
+    found = await decisions_on(settings, asked)
     story = _Story(found.records, found.unreadable, index_until=found.index_until)
     if not whole:
         return story
@@ -173,7 +186,7 @@ async def _story(settings: Settings, wanted: AuditFilter, *, whole: bool) -> _St
             story.not_read = "; ".join(f"topic {name} {why}" for name, why in not_read.items())
     try:
         with scanning("looking through what is undecided") as progress:
-            story.waits = await look(settings, options, Wanted(wanted.event_id), progress)
+            story.waits = await look(settings, options, wanted, progress)
     except KafkaError as error:
         if not story.records:
             raise

@@ -8,32 +8,34 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.text import Text
 
 from completion_relay.audit_original import Original, Position
-from completion_relay.cli.audit.rendering import activity, disposition, latency, tries
+from completion_relay.cli.audit.rendering import activity, disposition, latency, place, tries
 from completion_relay.cli.output import plural, print_fields, print_line, print_note
 from completion_relay.cli.times import show_time
 from completion_relay.settings import Settings
 from completion_relay.undecided.record import Undecided
+from completion_relay.undecided.search import Wanted
 from completion_schemas.audit import AuditRecord
 
 Fields = list[tuple[str, str | Text]]
 
 
 def print_story(
-    event_id: str,
+    wanted: Wanted,
     records: Sequence[AuditRecord],
     originals: Mapping[Position, Original | None],
 ) -> None:
     """Print who emitted the event, and each delivery of it with what was decided.
 
     Args:
-        event_id: The event's.
+        wanted: Which event it is.
         records: What was decided, the oldest first.
         originals: The event's own records; one that is not looked up is not told of.
     """
     counted = Counter(str(record.disposition) for record in records)
     outcome = ", ".join(f"{name} {n} times" if n > 1 else name for name, n in counted.items())
     times = "once" if len(records) == 1 else f"{len(records)} times"
-    print_line(f"Event {event_id} was delivered {times}: {outcome}.")
+    name = _name(wanted, records[0].event_id)
+    print_line(f"{name} was delivered {times}: {outcome}.")
     if emitted := _emitted(records):
         print_line()
         print_line("emitted")
@@ -60,17 +62,32 @@ def print_now(said: Sequence[tuple[AuditRecord, str, str | None]]) -> None:
         print_fields([(name, value) for name, value in shown if value], indent=3)
 
 
-def print_undecided(event_id: str, settings: Settings, found: Sequence[Undecided]) -> None:
+def print_undecided(wanted: Wanted, settings: Settings, found: Sequence[Undecided]) -> None:
     """Print where an event is that is not in the trail."""
-    if not found:
-        print_note(
-            f"No decision about event {event_id} is on {settings.topics.audit}, and it is not among "
-            f"the undecided of group {settings.kafka.group_id}: it was not sent to "
-            f"{settings.topics.completions}, has another id, or is older than the topics' retention."
-        )
+    events = settings.topics.completions
+    if found:
+        print_line(f"{_name(wanted, found[0].event_id)} is not decided yet.")
+        print_waits(found)
         return
-    print_line(f"Event {event_id} is not decided yet.")
-    print_waits(found)
+    what, why = f"event {wanted}", f"it was not sent to {events}, has another id"
+    if wanted.place:
+        what, why = f"the record at {wanted}", f"none was ever at that place of {events}"
+    print_note(
+        f"No decision about {what} is on {settings.topics.audit}, and it is not among the undecided of "
+        f"group {settings.kafka.group_id}: {why}, or is older than the topics' retention."
+    )
+
+
+def _name(wanted: Wanted, event_id: str) -> str:
+    """Return what the event is called at the beginning of a sentence.
+
+    Args:
+        wanted: How it was asked for.
+        event_id: The id that its record shows; empty: none.
+    """
+    if wanted.place is None:
+        return f"Event {wanted}"
+    return f"Event {event_id} at {wanted}" if event_id else f"The record at {wanted}"
 
 
 def print_waits(found: Iterable[Undecided]) -> None:
@@ -105,7 +122,7 @@ def _emitted(records: Sequence[AuditRecord]) -> Fields:
 
 def _delivery(record: AuditRecord, originals: Mapping[Position, Original | None]) -> Fields:
     position = (record.topic, record.partition, record.offset)
-    delivery = "/".join(map(str, position))
+    delivery = place(record)
     if record.redelivery:
         delivery += ", delivered before"
     if record.replay_of:

@@ -103,7 +103,7 @@ async def test_the_page_is_written_beside_the_table(
     done = await commands("audit", "report", "--html", str(file), "--namespace", "default")
     assert done.code == 0, done.err
     assert done.out.startswith("100 decisions from ")
-    assert "Oldest undecided: none." in done.out
+    assert "Oldest undecided, of all namespaces: none." in done.out
     assert "Slowest:" in done.out
     text = file.read_text("utf-8")
     assert text.startswith("<!doctype html>")

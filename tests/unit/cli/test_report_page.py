@@ -17,7 +17,7 @@ from completion_relay.audit_report.figures import (
     Latency,
     width_of,
 )
-from completion_relay.cli.audit.report import _json
+from completion_relay.cli.audit.report import _json, _print
 from completion_relay.cli.report.page import About, ReportError, page
 from completion_relay.undecided.record import Undecided
 from completion_relay.undecided.search import Bound, Oldest
@@ -101,6 +101,22 @@ def test_where_nothing_was_decided_and_nothing_waits_the_page_says_so() -> None:
     text = page(dataclasses.replace(FIGURES, decisions=0), Oldest(None, None), ABOUT)
     assert "Nothing was decided in this time." in text
     assert "<svg" not in text
+
+
+@pytest.mark.parametrize("event", [None, waiting("completions", 0)])
+def test_the_oldest_undecided_beside_one_namespaces_figures_is_said_to_be_of_all(
+    capsys: pytest.CaptureFixture[str], event: Undecided | None
+) -> None:
+    """Those that are first in their partitions are looked at alone: of one namespace it may be another."""
+    found = Oldest(event, None)
+    for about in (ABOUT, dataclasses.replace(ABOUT, namespace="")):
+        is_said = bool(about.namespace)
+        assert ("oldest undecided, of all namespaces<" in page(FIGURES, found, about)) is is_said
+        _print(FIGURES, found, about)
+        out = capsys.readouterr().out
+        assert ("Oldest undecided, of all namespaces: " in out) is is_said
+        assert ("Oldest undecided: " in out) is not is_said
+        assert _json(FIGURES, found, about)["oldest_undecided_of_all_namespaces"] is True
 
 
 def test_the_page_says_how_far_an_index_goes_also_where_it_has_nothing() -> None:

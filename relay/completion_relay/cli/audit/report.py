@@ -59,7 +59,8 @@ def report(
 ) -> None:
     """Say what a span of time amounts to: counts, latencies, the slowest, the most retried.
 
-    And which event has been waiting for a decision the longest, now. Latency is from the event's
+    And which event has been waiting for a decision the longest, now: of all namespaces, whatever
+    `--namespace` says, because only the first undecided record of a partition is looked at. Latency is from the event's
     own time to the decision; percentiles are exact.
 
     Asks the index that `audit index` keeps, where one is given or set, and says how far that goes
@@ -167,6 +168,7 @@ def _json(found: Figures, waiting: Oldest, about: About) -> dict[str, Any]:
             "type": event.type,
             "age": _age(event, about),
         },
+        "oldest_undecided_of_all_namespaces": True,
         "all_parked_looked_at": waiting.bound is None,
     }
 
@@ -181,11 +183,12 @@ def _print(found: Figures, waiting: Oldest, about: About) -> None:
         f"{show_time(about.until)}, from {about.source}."
     )
     event = waiting.event
+    title = f"Oldest undecided{', of all namespaces' if about.namespace else ''}"
     if event is None:
-        print_line("Oldest undecided: none.")
+        print_line(f"{title}: none.")
     else:
         print_line(
-            f"Oldest undecided: {event.topic}/{event.partition}/{event.offset}, for "
+            f"{title}: {event.topic}/{event.partition}/{event.offset}, for "
             f"{show_duration(_age(event, about))}."
         )
     if waiting.bound:

@@ -72,6 +72,14 @@ def workflow_link(place: Place, record: AuditRecord) -> str | None:
     return f"{base}/namespaces/{namespace}/workflows/{workflow}/{run}/history"
 
 
+def unset_ui(place: Place) -> str | None:
+    """Return which setting would say where Temporal's web UI is; None: it is set."""
+    if place.connection.ui_url:
+        return None
+    of = place.connection.name
+    return f"ui_url of the [[temporal.clusters]] {of}" if of else "temporal.ui_url"
+
+
 async def ask(place: Place, record: AuditRecord) -> str:
     """Return in a sentence what is known of the activity now.
 

@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
 from tests.unit.relay.trails import SECOND, decision
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from completion_relay import audit_original
 from completion_relay.cli.app import app
@@ -139,3 +140,92 @@ async def test_a_topic_that_takes_too_long_is_named_with_why_and_what_was_read_s
         "gone": "is not there, or this user may not see it",
         "slow": "took more than 0.01 s",
     }
+
+
+def told(
+    monkeypatch: pytest.MonkeyPatch, *records: AuditRecord, config: Path, options: str = ""
+) -> Result:
+    """Return what is shown of an event that has these records; Temporal says nothing new."""
+
+    async def ask(*_: Any) -> str:
+        return "as it was"
+
+    @contextlib.contextmanager
+    def reaching(_: Any) -> Iterator[None]:
+        yield
+
+    has(monkeypatch, *records, looked=Found())
+    monkeypatch.setattr(show, "ask", ask)
+    monkeypatch.setattr(show, "reaching_temporal", reaching)
+    args = ["audit", "show", "e", "--config", str(config), *options.split()]
+    return CliRunner().invoke(app, args, prog_name="completion-relay")
+
+
+def of_activity(number: int, namespace: str = "orders") -> AuditRecord:
+    ids = {"workflow_id": "w", "run_id": "r", "activity_id": str(number)}
+    return decision("e", decided=number + 1, namespace=namespace, **ids)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Settings of two clusters; neither says where its UI is."""
+    file = tmp_path / "relay.toml"
+    file.write_text(
+        "[temporal]\naddress = '127.0.0.1:1'\n"
+        "[[temporal.clusters]]\nname = 'west'\naddress = '127.0.0.1:1'\nnamespaces = ['orders']\n"
+    )
+    return file
+
+
+NO_LINKS = "There are no links to Temporal's UI: set "
+
+
+def test_where_there_is_no_link_the_settings_that_give_one_are_named_once(
+    monkeypatch: pytest.MonkeyPatch, config: Path
+) -> None:
+    records = [of_activity(1), of_activity(2), of_activity(3, "west/orders")]
+    done = told(monkeypatch, *records, config=config)
+    both = "temporal.ui_url and ui_url of the [[temporal.clusters]] west"
+    assert done.stderr == f"{NO_LINKS}{both}.\n"
+    done = told(monkeypatch, *records[:2], config=config)
+    assert done.stderr == f"{NO_LINKS}temporal.ui_url.\n"
+
+
+def test_no_setting_is_named_where_it_would_give_no_link(
+    monkeypatch: pytest.MonkeyPatch, config: Path
+) -> None:
+    """The run is not known, or nobody asks Temporal, or the setting is there."""
+    unknown = dataclasses.replace(of_activity(1), run_id="")
+    assert told(monkeypatch, unknown, config=config).stderr == ""
+    assert told(monkeypatch, of_activity(1), config=config, options="--no-temporal").stderr == ""
+    monkeypatch.setenv("COMPLETION_RELAY_TEMPORAL__UI_URL", "http://ui:8233")
+    done = told(monkeypatch, of_activity(1), config=config)
+    assert "http://ui:8233/namespaces/orders/workflows/w/r/history" in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("activities", "said"),
+    [
+        (5, ""),
+        (6, "1 more activity of this event is not"),
+        (8, "3 more activities of this event are not"),
+    ],
+)
+def test_activities_that_are_not_asked_about_are_counted(
+    monkeypatch: pytest.MonkeyPatch, config: Path, activities: int, said: str
+) -> None:
+    done = told(monkeypatch, *map(of_activity, range(activities)), config=config)
+    assert done.stdout.count("now at Temporal") == 5
+    assert said in done.stderr
+    assert bool(said) is ("asked about" in done.stderr)
+
+
+@pytest.mark.parametrize(("deliveries", "said"), [(20, ""), (23, "and not of 3 more.")])
+def test_deliveries_whose_own_records_are_not_read_are_counted(
+    monkeypatch: pytest.MonkeyPatch, config: Path, deliveries: int, said: str
+) -> None:
+    records = [of_activity(1)] * deliveries
+    done = told(monkeypatch, *records, config=config, options="--no-temporal")
+    assert said in done.stderr
+    assert bool(said) is ("own records" in done.stderr)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Final
 
@@ -11,7 +13,7 @@ import typer
 from aiokafka.errors import KafkaError
 
 from completion_relay.audit_filter import AuditFilter
-from completion_relay.audit_now import NowhereToAskError, ask, place_of, workflow_link
+from completion_relay.audit_now import NowhereToAskError, ask, place_of, unset_ui, workflow_link
 from completion_relay.audit_original import Original, Position, originals
 from completion_relay.audit_trail import Unreadable
 from completion_relay.cli.audit.decisions import decisions_on, tell_how_far
@@ -33,7 +35,7 @@ from completion_relay.cli.options import (
     TemporalOption,
     settings_from,
 )
-from completion_relay.cli.output import print_json, print_note
+from completion_relay.cli.output import plural, print_json, print_note
 from completion_relay.cli.progress import scanning
 from completion_relay.cli.reach import (
     RefusedError,
@@ -101,8 +103,8 @@ def show(
     And what Temporal says now of the activity, with a link to its UI where `temporal.ui_url` is
     set. Reads the whole audit topic, unless `--from` says when the event may have been decided at
     the earliest; where an index is given or set, only what that has not yet. The event, and replays
-    of it, are also looked for among those that no relay has decided, for a short time. With `--json` the audit records alone. Exits 1
-    if the event was not decided.
+    of it, are also looked for among those that no relay has decided, for a short time. With `--json`
+    the audit records alone. Exits 1 if the event was not decided.
 
     A record that shows no id, as garbage does, is named by its place, PARTITION/OFFSET on the events'
     topic, which `audit list` shows; of any other the place means that delivery alone.
@@ -125,7 +127,7 @@ def show(
         print_story(wanted, story.records, story.originals)
         print_waits(story.undecided(settings.topics.completions))
         if not no_temporal:
-            print_now([asyncio.run(_now(settings, record)) for record in _activities(story)])
+            _print_now(settings, _activities(story))
     else:
         print_undecided(wanted, settings, list(story.waits.undecided.values()))
     tell_how_far(story.index_until)
@@ -136,8 +138,38 @@ def show(
         raise typer.Exit(NO)
 
 
+def _print_now(settings: Settings, activities: Sequence[AuditRecord]) -> None:
+    """Print what Temporal says of the first activities, and why there is no more of it."""
+    asked = activities[:_MOST_ACTIVITIES]
+    print_now([asyncio.run(_now(settings, record)) for record in asked])
+    if more := len(activities) - len(asked):
+        print_note(
+            f"{plural(more, 'more activity', 'more activities')} of this event {'is' if more == 1 else 'are'} "
+            f"not asked about: {_MOST_ACTIVITIES} at most are."
+        )
+    if unset := _unset_uis(settings, asked):
+        print_note(f"There are no links to Temporal's UI: set {' and '.join(unset)}.")
+
+
+def _unset_uis(settings: Settings, asked: Sequence[AuditRecord]) -> list[str]:
+    """Return the settings without which the workflows of these records have no link, each once."""
+    unset: dict[str, None] = {}
+    for record in asked:
+        with contextlib.suppress(NowhereToAskError):
+            setting = unset_ui(place_of(record, settings.temporal))
+            # Without a run there is no link, whatever is set.
+            if setting and record.run_id:
+                unset[setting] = None
+    return list(unset)
+
+
 def _print_bounds(story: _Story) -> None:
     """Say of what else there may be why it is not told."""
+    if (more := len(story.records) - _MOST_ORIGINALS) > 0:
+        print_note(
+            f"The event's own records were read of the first {_MOST_ORIGINALS} deliveries, and not of "
+            f"{more} more."
+        )
     if story.not_read:
         print_note(f"The event's own record was not read: {story.not_read}.")
     if story.not_looked:
@@ -202,7 +234,7 @@ def _activities(story: _Story) -> list[AuditRecord]:
     ):
         key = (record.namespace, record.workflow_id, record.run_id, record.activity_id)
         found.setdefault(key, record)
-    return list(found.values())[:_MOST_ACTIVITIES]
+    return list(found.values())
 
 
 async def _now(settings: Settings, record: AuditRecord) -> tuple[AuditRecord, str, str | None]:

@@ -72,7 +72,7 @@ def of_events(event_ids: Sequence[str]) -> tuple[str, Sequence[Any]]:
 def count(wanted: AuditFilter, most: int) -> tuple[str, Sequence[Any]]:
     """Return the query for how many records are asked for, counted up to a number.
 
-    PostgreSQL takes seconds to count ten million.
+    PostgreSQL looks at each of them, so counting all takes the longer the more there are.
     """
     where, values = condition(wanted)
     some = f"select 1 from {TABLE} where {where} limit ?"  # noqa: S608 - as above

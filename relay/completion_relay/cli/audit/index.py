@@ -52,7 +52,7 @@ def index(
     kafka: KafkaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Keep the audit trail in a database, in which all is found in less than a second.
+    """Keep the audit trail in a database, in which an event is found without reading the topic.
 
     Goes on from where it was; it may be stopped at any moment, and may run twice. The topic stays
     the truth: an index can be made anew from it, as far as its retention goes back.

@@ -77,8 +77,7 @@ class Looking:
             return Decided(Disposition.UNKNOWN, "there are no ids, and the token cannot be read")
         waiting, clock = self._waiting, self._waiting.means.clock
         patience = waiting.means.patience
-        started = counted = clock.monotonic()
-        pending_until = float("-inf")
+        started = counted = lags_since = clock.monotonic()
         looks = 0
         while True:
             asked = clock.monotonic()
@@ -91,10 +90,10 @@ class Looking:
                     return given_up
                 # An outage takes nothing of the time that history may lag.
                 lost = clock.monotonic() - asked
-                started, counted = started + lost, counted + lost
+                started, counted, lags_since = started + lost, counted + lost, lags_since + lost
                 continue
             lost = self._looked_at - asked  # nor does an outage that ended before the look
-            started, counted = started + lost, counted + lost
+            started, counted, lags_since = started + lost, counted + lost, lags_since + lost
             is_given_up = not until_pending and gives_up()
             doubt = self._doubt(found, until_pending=until_pending, is_given_up=is_given_up)
             now = clock.monotonic()
@@ -103,16 +102,18 @@ class Looking:
                     waiting.early_for = 0.0
                     return found
                 # What lands now may be in history later than it is pending no more.
-                pending_until = now
+                lags_since = now
             if until_pending and isinstance(found, Pending | NotScheduled) and doubt is not None:
                 waiting.early_for += now - counted
-                counted = now
+                # Nor does history lag yet: an activity that was scheduled in the middle of a look, after
+                # twenty seconds of none, was `unknown` at that look, and no call was made.
+                counted = lags_since = now
                 if waiting.early_for >= patience.early_timeout:
                     return _unknown(doubt, patience.early_timeout)
                 park = waiting.for_its_activity(doubt)
                 if park is not None:
                     return park
-            elif doubt is not None and now - max(started, pending_until) >= patience.look_timeout:
+            elif doubt is not None and now - lags_since >= patience.look_timeout:
                 return _unknown(doubt, patience.look_timeout)
             looks += 1
             await self._waiting.pause(

@@ -619,6 +619,32 @@ async def test_by_ids_the_wait_for_the_activity_is_bounded(never: Pending | NotS
     assert PATIENCE.early_timeout <= script.clock.monotonic() < PATIENCE.early_timeout + 2
 
 
+@pytest.mark.parametrize("then", [STARTED, Decided(Disposition.APPLIED, "COMPLETED by us")])
+async def test_by_ids_history_has_all_of_its_time_from_when_the_activity_is_not_early_any_more(
+    then: Pending | Decided,
+) -> None:
+    """It was scheduled, or had just ended, in the middle of a look: that look alone once made it `unknown`."""
+
+    def findings() -> Iterator[Finding]:
+        while script.clock.monotonic() < 2 * PATIENCE.look_timeout:
+            yield NotScheduled("the workflow has not scheduled this activity")
+        since = script.clock.monotonic()
+        while script.clock.monotonic() < since + 0.8 * PATIENCE.look_timeout:
+            yield Undetermined("buffered")
+        yield then
+
+    script = Script([OK], findings=findings())
+    decision = await run(script, event(activity=BY_IDS))
+    assert decision.disposition is Disposition.APPLIED
+
+
+async def test_by_ids_what_is_undetermined_after_it_was_early_is_unknown_in_the_end() -> None:
+    script = Script(findings=chain([WAITING_FOR_A_WORKER], repeat(Undetermined("buffered"))))
+    decision = await run(script, event(activity=BY_IDS))
+    assert decision.detail == "buffered, after 10 s"
+    assert script.clock.monotonic() < PATIENCE.look_timeout + 3
+
+
 async def test_by_ids_an_activity_at_another_attempt_is_left_alone() -> None:
     script = Script(findings=repeat(STARTED))
     reference = ActivityReference(workflow_id="w", run_id="r", activity_id="a", attempt=2)

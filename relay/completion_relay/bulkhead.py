@@ -11,10 +11,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Protocol
 
-from completion_relay.bell import Bell, Cancels, Waiter
+from completion_relay.bell import Bell, Cancels
 from completion_relay.clock import Clock
 from completion_relay.limit import ConcurrencyLimit, Pace
 from completion_relay.neighbours import Neighbours
+from completion_relay.permits import Permits, Ticket
 from completion_relay.weather import Streak
 
 _AFTER_AN_OUTAGE = 8
@@ -38,17 +39,6 @@ class Guards(Protocol):
         """So many calls to the namespace may be under way from now on."""
 
 
-class Ticket(Waiter):
-    """A place in a bulkhead's queue."""
-
-    __slots__ = ("is_admitted",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.is_admitted = False
-        """Whether it holds a permit by now."""
-
-
 class Bulkhead:
     """One namespace's: how many calls it may have under way, and who is next."""
 
@@ -57,6 +47,7 @@ class Bulkhead:
         namespace: str,
         *,
         maximum: int,
+        max_looks: int,
         rate: float | None,
         wait_after: Callable[[int], float],
         observer: Guards,
@@ -68,6 +59,7 @@ class Bulkhead:
         Args:
             namespace: Its name.
             maximum: Calls under way at most.
+            max_looks: Looks under way at most, beside these.
             rate: Calls a second at most; None: no limit.
             wait_after: The seconds to wait after so many failed trials, with jitter.
             observer: Told when it is halted and resumed, and of its limit.
@@ -84,6 +76,11 @@ class Bulkhead:
         """How often a trial succeeded: who waits because of a refusal may go on."""
         self.recovered = Bell()
         """Rings each time one does."""
+        self.looks = Permits(max_looks)
+        """Of looks that are no trials: a look may read many pages, a sick namespace holds up no other, and
+        a wave of NOT_FOUND takes no permit of a completion."""
+        self.looks_freed = Bell()
+        """Rings when looks have to be trials no more: those that queue for one need not go on with that."""
         self._limit = ConcurrencyLimit(maximum=maximum)
         self._pace = None if rate is None else Pace(rate)
         self._wait_after = wait_after
@@ -215,6 +212,7 @@ class Bulkhead:
             return
         if self._needs_completion:
             self._looks_pass = True
+            self.looks_freed.ring()
         else:
             self.succeeded(started=started, ended=ended)
 
@@ -313,6 +311,7 @@ class Bulkhead:
             self._observer.resumed(self.namespace)
         self.recoveries += 1
         self.recovered.ring()
+        self.looks_freed.ring()
 
     def _note_limit(self) -> None:
         limit = self._limit

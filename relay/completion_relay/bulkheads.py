@@ -19,6 +19,7 @@ class Bulkheads:
         *,
         gate: WeatherGate,
         maximum: int,
+        max_looks: int,
         rates: Mapping[str, float],
         wait_after: Callable[[int], float],
         observer: Guards,
@@ -31,6 +32,7 @@ class Bulkheads:
             namespaces: All that are served there.
             gate: The cluster's.
             maximum: Calls under way at most, for each namespace.
+            max_looks: Looks under way at most, for each namespace.
             rates: Calls a second at most, for the namespaces that have such a limit.
             wait_after: The seconds to wait after so many failed trials, with jitter.
             observer: Told of what happens.
@@ -43,6 +45,7 @@ class Bulkheads:
             namespace: Bulkhead(
                 namespace,
                 maximum=maximum,
+                max_looks=max_looks,
                 rate=rates.get(namespace),
                 wait_after=wait_after,
                 observer=observer,

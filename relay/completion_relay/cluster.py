@@ -173,12 +173,13 @@ class Cluster:
         )
         means = Means(
             completer=completer,
-            triage=Triage(client, calls, clock, at_once=max_looks),
+            triage=Triage(client, calls, clock),
             gate=gate,
             bulkheads=Bulkheads(
                 connection.namespaces,
                 gate=gate,
                 maximum=max_in_flight,
+                max_looks=max_looks,
                 rates=told.by_namespace(rates),
                 wait_after=wait_after,
                 observer=told,

@@ -56,7 +56,7 @@ class Looking:
         question = question_for(self._event, self._waiting.mark)
         if question is None:
             return False
-        found = await self._found(question, holds_permit=True)
+        found = await self._found(question)
         return isinstance(found, Pending) and self._doubt(found, until_pending=True) is None
 
     async def until_known(
@@ -125,21 +125,18 @@ class Looking:
         known = self._known(question)
         if known is not None:
             return known  # nobody has to be there for that
-        if not self._waiting.bulkhead.tries_looks:
-            park = await self._waiting.for_the_gate()
-            return await self._found(question, holds_permit=False) if park is None else park
-        park = await self._waiting.for_a_permit()
-        if park is not None:
-            return park
+        permits = await self._waiting.for_a_look()
+        if isinstance(permits, Park):
+            return permits
         try:
-            return await self._found(question, holds_permit=True)
+            return await self._found(question)
         finally:
-            self._waiting.bulkhead.leave()
+            permits.leave()
 
     def _known(self, question: Question) -> Decided | None:
         return self._waiting.means.triage.known(self._waiting.namespace, question)
 
-    async def _found(self, question: Question, *, holds_permit: bool) -> Finding | Answer:
+    async def _found(self, question: Question) -> Finding | Answer:
         known = self._known(question)
         if known is not None:
             # Learned while this one waited. Temporal was not asked, so it is no answer of its: the
@@ -147,9 +144,7 @@ class Looking:
             return known
         means, bulkhead = self._waiting.means, self._waiting.bulkhead
         self._looked_at = started = means.clock.monotonic()
-        found = await means.triage.find(
-            self._waiting.namespace, question, holds_permit=holds_permit
-        )
+        found = await means.triage.find(self._waiting.namespace, question)
         if not isinstance(found, Answer):
             means.gate.answered()
             bulkhead.looked(started=started, ended=means.clock.monotonic())

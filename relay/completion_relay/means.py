@@ -39,13 +39,8 @@ class Looks(Protocol):
     def known(self, namespace: str, question: Question) -> Decided | None:
         """Return what an earlier look has proved for good; Temporal is not asked."""
 
-    async def find(
-        self, namespace: str, question: Question, *, holds_permit: bool
-    ) -> Finding | Answer:
-        """Return what is known of an activity, or the answer of a look that failed.
-
-        Who holds a permit of the namespace's bulkhead waits for none of the looks'.
-        """
+    async def find(self, namespace: str, question: Question) -> Finding | Answer:
+        """Return what is known of an activity, or the answer of a look that failed."""
 
 
 class Observes(Protocol):

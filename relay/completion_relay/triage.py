@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections import defaultdict
+from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import WorkflowExecutionStatus
@@ -80,21 +82,22 @@ def question_for(event: CompletionEvent, mark: RecordMark) -> Question | None:
 class Triage:
     """Looks on Temporal's side, and remembers what cannot change any more."""
 
-    def __init__(self, client: Client, calls: Calls, clock: Clock, *, at_once: int) -> None:
+    def __init__(
+        self, client: Client, calls: Calls, clock: Clock, *, at_once: int | None = None
+    ) -> None:
         """Make no call yet.
 
         Args:
             client: Of the cluster.
             calls: How calls are made. A limit of its own would be one for all namespaces.
             clock: Time.
-            at_once: Looks under way at once in one namespace, the others wait:
-                a look may read many pages, a sick namespace holds up no other, and a
-                wave of NOT_FOUND takes no permit of a completion.
+            at_once: Looks under way at once in one namespace, the others wait; None: somebody else
+                limits them, as the bulkheads do.
         """
         self._service = client.workflow_service
         self._call = calls
-        self._permits: defaultdict[str, asyncio.Semaphore] = defaultdict(
-            lambda: asyncio.Semaphore(at_once)
+        self._permits: defaultdict[str, AbstractAsyncContextManager[None]] = defaultdict(
+            nullcontext if at_once is None else partial(asyncio.Semaphore, at_once)
         )
         self._known = KnownEnds(clock.monotonic)
 
@@ -108,22 +111,16 @@ class Triage:
         end = self._known.by_place(namespace, question)
         return None if end is None else end.judged(question)
 
-    async def find(
-        self, namespace: str, question: Question, *, holds_permit: bool = False
-    ) -> Finding | Answer:
+    async def find(self, namespace: str, question: Question) -> Finding | Answer:
         """Return what is known of the activity, or the answer of a look that failed.
 
         Args:
             namespace: Where.
             question: Of which activity, and for which event.
-            holds_permit: Whether who asks holds a permit of the namespace's completions. It waits for
-                none of the looks' then: completions would wait behind a wave of looks.
         """
         known = self.known(namespace, question)
         if known is not None:
             return known
-        if holds_permit:
-            return await self._look(namespace, question)
         async with self._permits[namespace]:
             return await self._look(namespace, question)
 

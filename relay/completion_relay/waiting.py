@@ -6,10 +6,12 @@ and a read, and its order costs those behind it a detour. One whose place is giv
 up waits no more: whatever waits here raises `LetGoError` then. What has a call
 under way, or queues where calls come back, is not waiting in that sense. One that
 an operator speaks of raises `ToldError`, from the queue too; a call under way is heard.
+A look that queues only waits: whoever has the partition next has to look for itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -18,6 +20,7 @@ from completion_relay.decision import Former, Park
 from completion_relay.identity import RecordMark
 from completion_relay.lanes import Lane
 from completion_relay.means import Means
+from completion_relay.permits import Admits, Ticket
 from completion_relay.place import Place
 from completion_relay.verdict import Answer, Sign, Status, sign_of
 from completion_schemas.audit import Call
@@ -153,44 +156,68 @@ class Waiting:
 
     async def for_a_permit(self) -> Park | None:
         """Wait until a call may be made, and hold a permit then; or give in."""
+        permits = await self._enter(lambda: self.bulkhead, is_look=False)
+        return permits if isinstance(permits, Park) else None
+
+    async def for_a_look(self) -> Admits | Park:
+        """Wait until a look may be made, and hold a permit then; or give in.
+
+        Returns:
+            Whose permit it is: the bulkhead's where the look has to be a trial, else one of looks alone.
+        """
+        bulkhead = self.bulkhead
+        return await self._enter(
+            lambda: bulkhead if bulkhead.tries_looks else bulkhead.looks, is_look=True
+        )
+
+    async def _enter(self, whose: Callable[[], Admits], *, is_look: bool) -> Admits | Park:
         while True:
             park = await self.for_the_gate()
             if park is not None:
                 return park
-            if self.bulkhead.try_enter():
-                return None
-            park = await self._in_the_queue()
+            permits = whose()
+            if permits.try_enter():
+                return permits
+            ticket = permits.queue()
+            park = await self._in_the_queue(ticket, permits, whose, is_look=is_look)
             if park is not None:
                 return park
-            if not self._gate.is_closed:
-                return None
-            self.bulkhead.leave()
+            # It may be long since the gate was asked, and whose permit it has to be.
+            if ticket.is_admitted and not self._gate.is_closed and whose() is permits:
+                return permits
+            permits.withdraw(ticket)
 
-    async def _in_the_queue(self) -> Park | None:
+    async def _in_the_queue(
+        self, ticket: Ticket, permits: Admits, whose: Callable[[], Admits], *, is_look: bool
+    ) -> Park | None:
+        """Wait until it is admitted, or has to queue elsewhere; or give in."""
         bulkhead = self.bulkhead
-        ticket = bulkhead.queue()
         try:
-            while not ticket.is_admitted:
-                if self._place is None:
-                    await ticket.wait(self.means.clock, None)
-                    continue
-                if not bulkhead.is_sick:  # calls come back: its turn does too, also in a drain
-                    self._heed_an_operator(self._place)
-                    news = self._place.instructions.news
-                    await ticket.wait(self.means.clock, None, bulkhead.turned_sick, news)
-                    continue
-                self._heed()
-                park = self._giving_in(bulkhead.why)
-                if park is not None:
-                    bulkhead.withdraw(ticket)
-                    return park
-                bells = self._bells()
-                if self._gate.is_closed:
-                    # In doubt nobody gives in, however long it is due: then, it has to ask again.
-                    bells += [self._gate.opened, self._gate.turned_away]
-                await ticket.wait(self.means.clock, self._until_giving_in(), *bells)
+            while not ticket.is_admitted and whose() is permits:
+                until = None
+                if bulkhead.is_sick:
+                    self._heed()
+                    park = self._giving_in(bulkhead.why)
+                    if park is not None:
+                        permits.withdraw(ticket)
+                        return park
+                    bells, until = self._bells(), self._until_giving_in()
+                    if self._gate.is_closed:
+                        # In doubt nobody gives in, however long it is due: then, it has to ask again.
+                        bells += [self._gate.opened, self._gate.turned_away]
+                elif is_look:
+                    self._heed()
+                    bells = [bulkhead.turned_sick, *self._ends()]
+                else:  # calls come back: its turn does too, also in a drain
+                    bells = [bulkhead.turned_sick]
+                    if self._place is not None:
+                        self._heed_an_operator(self._place)
+                        bells.append(self._place.instructions.news)
+                if is_look:
+                    bells.append(bulkhead.looks_freed)
+                await ticket.wait(self.means.clock, until, *bells)
         except BaseException:
-            bulkhead.withdraw(ticket)
+            permits.withdraw(ticket)
             raise
         return None
 
@@ -293,14 +320,18 @@ class Waiting:
         self._waits = 0
 
     def _bells(self) -> list[Bell]:
-        bells = [self.means.bulkheads.neighbours.relief]
-        if self._lane is not None:
-            bells.append(self._lane.longer)
-        if self._place is not None:
-            bells += (self._place.closing, self._place.instructions.news)
-            if not self._place.crowded.is_set():
-                bells.append(self._place.crowded)
+        """Return what makes it ask itself whether to give in, too."""
+        bells = [self.means.bulkheads.neighbours.relief, *self._ends()]
+        if self._place is not None and not self._place.crowded.is_set():
+            bells.append(self._place.crowded)
         return bells
+
+    def _ends(self) -> list[Bell]:
+        """Return what may end any wait of its: see `_heed`."""
+        ends = [] if self._lane is None else [self._lane.longer]
+        if self._place is not None:
+            ends += (self._place.closing, self._place.instructions.news)
+        return ends
 
     def _trouble(self) -> float:
         """Return the seconds since the event first had to wait."""

@@ -43,10 +43,8 @@ class Spy:
             self.answered.set()
             return answer
 
-        async def told_find(
-            triage: Triage, namespace: str, question: Question, *, holds_permit: bool = False
-        ) -> Finding | Answer:
-            found = await find(triage, namespace, question, holds_permit=holds_permit)
+        async def told_find(triage: Triage, namespace: str, question: Question) -> Finding | Answer:
+            found = await find(triage, namespace, question)
             if isinstance(found, Pending):
                 self.found_pending.set()
             return found

@@ -213,9 +213,7 @@ class ScriptedLooks:
     def known(self, namespace: str, question: Question) -> Decided | None:
         return self.remembered
 
-    async def find(
-        self, namespace: str, question: Question, *, holds_permit: bool
-    ) -> Finding | Answer:
+    async def find(self, namespace: str, question: Question) -> Finding | Answer:
         self._journal.append("look")
         self.questions.append(question)
         found = next(self._findings, None)
@@ -308,6 +306,7 @@ class Script:
                 served,
                 gate=gate,
                 maximum=256,
+                max_looks=16,
                 rates={},
                 wait_after=wait_after,
                 observer=self.observer,

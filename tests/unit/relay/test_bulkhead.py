@@ -8,10 +8,11 @@ from typing import NamedTuple
 import pytest
 from tests.unit.relay.fakes import ManualClock, RecordingObserver
 
-from completion_relay.bulkhead import Bulkhead, Ticket
+from completion_relay.bulkhead import Bulkhead
 from completion_relay.bulkheads import Bulkheads
 from completion_relay.gate import WeatherGate
 from completion_relay.neighbours import Neighbours
+from completion_relay.permits import Ticket
 from completion_relay.verdict import Answer, Sign, Status
 
 PLENTY = 10.0
@@ -56,6 +57,7 @@ def ward(*, maximum: int = 4, rate: float | None = None) -> Ward:
     bulkhead = Bulkhead(
         "orders",
         maximum=maximum,
+        max_looks=16,
         rate=rate,
         wait_after=float,
         observer=observer,
@@ -347,6 +349,7 @@ def cluster() -> tuple[Bulkheads, WeatherGate, ManualClock, RecordingObserver]:
         ("orders", "billing"),
         gate=gate,
         maximum=256,
+        max_looks=16,
         rates={},
         wait_after=float,
         observer=observer,

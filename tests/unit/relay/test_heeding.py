@@ -467,7 +467,8 @@ async def test_whatever_came_before_an_event_that_waits_heeds_an_operator_at_onc
                     call for call in there.script.sends.calls if f"e-{number}@" in call.identity
                 ]
                 assert end.outcome.tries == len(made)
-        assert there.script.means.bulkheads["orders"].in_flight == 0
+        bulkhead = there.script.means.bulkheads["orders"]
+        assert (bulkhead.in_flight, bulkhead.looks.in_flight) == (0, 0)
 
 
 def skip_of(number: int) -> Instruction:

@@ -112,10 +112,8 @@ class Activity:
         del namespace, question
         return None
 
-    async def find(
-        self, namespace: str, question: Question, *, holds_permit: bool
-    ) -> Finding | Answer:
-        del namespace, holds_permit
+    async def find(self, namespace: str, question: Question) -> Finding | Answer:
+        del namespace
         if self.end is not None:
             return self.end.judged(question)
         pending = PendingActivityInfo(

@@ -244,18 +244,6 @@ async def test_the_looks_of_a_namespace_are_bounded_and_hold_up_no_other() -> No
         server.silent["orders"].set()
 
 
-async def test_who_holds_a_permit_of_a_completion_waits_for_none_of_the_looks() -> None:
-    server = Server(*ENDED)
-    server.silent["orders"] = asyncio.Event()
-    looks = triage(server, at_once=1)
-    async with asyncio.TaskGroup() as waiting:
-        for number in range(3):
-            waiting.create_task(looks.find("orders", duplicate(number)))
-        waiting.create_task(looks.find("orders", duplicate(3), holds_permit=True))
-        await eventually(lambda: server.under_way["orders"] == 2, what="one look of each kind")
-        server.silent["orders"].set()
-
-
 @st.composite
 def questions(draw: st.DrawFn) -> Question:
     by_place = draw(st.booleans())

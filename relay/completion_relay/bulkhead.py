@@ -198,7 +198,7 @@ class Bulkhead:
             self._note_health()
 
     def looked(self, *, started: float, ended: float) -> None:
-        """A look had an answer: it ends a trial that a look began.
+        """A look had an answer: it ends a trial that a look began, whether it was the trial or not.
 
         One that a completion began a completion has to end: where workflows may be described and
         activities not completed, each event by ids would let all the others in, to be refused. But
@@ -208,38 +208,49 @@ class Bulkhead:
             started: When it was made.
             ended: When the answer came.
         """
-        if self._on_trial_since is None:
+        if self._on_trial_since is None or started < self._on_trial_since:
             return
-        if self._needs_completion:
+        if not self._needs_completion:
+            self.succeeded(started=started, ended=ended)
+        elif not self._looks_pass:
             self._looks_pass = True
             self.looks_freed.ring()
-        else:
-            self.succeeded(started=started, ended=ended)
 
-    def failed(self, event: Hashable, *, started: float, is_look: bool = False) -> None:
-        """A call for an event, made at `started`, had no definite answer."""
+    def failed(
+        self, event: Hashable, *, started: float, is_look: bool = False, is_trial: bool = True
+    ) -> None:
+        """A call for an event, made at `started`, had no definite answer.
+
+        Args:
+            event: Which.
+            started: When it was made.
+            is_look: Whether it was a look, and not a completion.
+            is_trial: Whether who made it had a permit: without one, it was made beside the trials.
+        """
         self._streak.failed(event)
         if self._on_trial_since is not None:
-            self._put_on_trial(started, is_look=is_look)
+            self._put_on_trial(started, is_look=is_look, is_trial=is_trial)
         self._note_health()
 
-    def throttled(self, *, started: float, is_look: bool = False) -> None:
-        """A call made at `started` was refused for there being too many, or had no answer in time."""
+    def throttled(self, *, started: float, is_look: bool = False, is_trial: bool = True) -> None:
+        """A call was refused for there being too many, or had no answer in time; see `failed`."""
         was_one = self._limit.calls == 1
         if self._on_trial_since is not None:
-            self._put_on_trial(started, is_look=is_look)
+            self._put_on_trial(started, is_look=is_look, is_trial=is_trial)
         elif self._limit.refused(started=started, now=self._clock.monotonic()):
             self._note_limit()
             if was_one:
-                self._put_on_trial(started, is_look=is_look)
+                self._put_on_trial(started, is_look=is_look, is_trial=is_trial)
         self._note_health()
 
-    def refused_all(self, detail: str, *, started: float, is_look: bool = False) -> None:
-        """A call made at `started` was refused as every other would have been: halt the namespace."""
+    def refused_all(
+        self, detail: str, *, started: float, is_look: bool = False, is_trial: bool = True
+    ) -> None:
+        """A call was refused as every other would have been: halt the namespace; see `failed`."""
         if self.halted is None:
             self._observer.halted(self.namespace, detail)
         self.halted = detail
-        self._put_on_trial(started, is_look=is_look)
+        self._put_on_trial(started, is_look=is_look, is_trial=is_trial)
         self._note_health()
 
     def gives_way(self) -> bool:
@@ -290,15 +301,17 @@ class Bulkhead:
         self._timer = None
         self._admit()
 
-    def _put_on_trial(self, started: float, *, is_look: bool) -> None:
+    def _put_on_trial(self, started: float, *, is_look: bool, is_trial: bool) -> None:
         now = self._clock.monotonic()
         # By those that were made before the trials began, too: they say what is refused.
         self._needs_completion |= not is_look
         self._looks_pass &= not is_look
         if self._on_trial_since is None:
             self._on_trial_since = now
-        elif started < self._on_trial_since:
-            return  # made before the trials began: no trial of its own
+        elif started < self._on_trial_since or not is_trial:
+            # Made before the trials began, or beside them: no trial of its own. Two of a hundred looks
+            # that failed once kept a namespace that was mended shut for two minutes.
+            return
         self._failed_trials += 1
         self._next_trial = now + self._wait_after(self._failed_trials)
 
@@ -312,6 +325,12 @@ class Bulkhead:
         self.recoveries += 1
         self.recovered.ring()
         self.looks_freed.ring()
+        # A look without a permit has none to give back, which would let the next one in; and the timer of
+        # the trials, which may be long, is one that a rate would wait for.
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._admit()
 
     def _note_limit(self) -> None:
         limit = self._limit

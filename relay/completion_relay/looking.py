@@ -56,7 +56,7 @@ class Looking:
         question = question_for(self._event, self._waiting.mark)
         if question is None:
             return False
-        found = await self._found(question)
+        found = await self._found(question, is_trial=True)
         return isinstance(found, Pending) and self._doubt(found, until_pending=True) is None
 
     async def until_known(
@@ -129,14 +129,14 @@ class Looking:
         if isinstance(permits, Park):
             return permits
         try:
-            return await self._found(question)
+            return await self._found(question, is_trial=permits is self._waiting.bulkhead)
         finally:
             permits.leave()
 
     def _known(self, question: Question) -> Decided | None:
         return self._waiting.means.triage.known(self._waiting.namespace, question)
 
-    async def _found(self, question: Question) -> Finding | Answer:
+    async def _found(self, question: Question, *, is_trial: bool) -> Finding | Answer:
         known = self._known(question)
         if known is not None:
             # Learned while this one waited. Temporal was not asked, so it is no answer of its: the
@@ -152,14 +152,16 @@ class Looking:
         sign = sign_of(found)
         means.gate.noted(self._waiting.mark, sign)
         if sign is Sign.HALTED:
-            bulkhead.refused_all(f"{found.status}: {found.message}", started=started, is_look=True)
+            why = f"{found.status}: {found.message}"
+            bulkhead.refused_all(why, started=started, is_look=True, is_trial=is_trial)
         elif sign is Sign.THROTTLED:
             # Temporal counts looks and completions against the same limits. To the event it is
             # neither a try nor a refusal.
-            bulkhead.throttled(started=started, is_look=True)
+            bulkhead.throttled(started=started, is_look=True, is_trial=is_trial)
         elif sign is Sign.FAILING and bulkhead.is_on_trial:
             # Else one look after the other would be made of a namespace that does not answer them.
-            bulkhead.failed(self._waiting.mark, started=started, is_look=True)
+            mark = self._waiting.mark
+            bulkhead.failed(mark, started=started, is_look=True, is_trial=is_trial)
         return found
 
     async def _on_failed_look(self, answer: Answer) -> DeadLetter | Park | None:

@@ -309,6 +309,86 @@ def test_a_completion_that_is_refused_in_a_looks_trial_has_to_end_it() -> None:
     assert scene.bulkhead.is_on_trial
 
 
+@pytest.mark.parametrize("how", ["denied", "throttled", "failed"])
+async def test_a_look_that_fails_beside_the_trials_puts_none_off(how: str) -> None:
+    """Two of a hundred kept a namespace that was mended shut for two minutes."""
+    scene = ward()
+    scene.halt()
+    (ticket,) = scene.enter(1)
+    scene.bulkhead.looked(started=0.0, ended=0.0)
+    for _ in range(20):
+        match how:
+            case "denied":
+                scene.bulkhead.refused_all("denied", started=0.5, is_look=True, is_trial=False)
+            case "throttled":
+                scene.bulkhead.throttled(started=0.5, is_look=True, is_trial=False)
+            case _:
+                scene.bulkhead.failed("e", started=0.5, is_look=True, is_trial=False)
+    assert scene.bulkhead.tries_looks
+    scene.clock.advance(1.0)
+    assert ticket.is_admitted
+    scene.bulkhead.refused_all("denied", started=1.0)
+    scene.bulkhead.leave()
+    (ticket,) = scene.enter(1)
+    scene.clock.advance(2.0)  # the second of the failed trials
+    assert ticket.is_admitted
+
+
+def test_a_look_that_was_made_before_the_trials_ends_none_and_frees_no_looks() -> None:
+    scene = ward()
+    scene.clock.advance(1.0)
+    scene.halt()
+    scene.bulkhead.looked(started=0.5, ended=1.5)
+    assert scene.bulkhead.tries_looks
+    scene = ward()
+    scene.clock.advance(1.0)
+    scene.bulkhead.refused_all("denied", started=1.0, is_look=True)
+    scene.bulkhead.looked(started=0.5, ended=1.5)
+    assert scene.bulkhead.is_on_trial
+
+
+async def test_a_trial_that_a_look_ends_without_a_permit_lets_the_others_in() -> None:
+    """It has none to give back: they waited for the time of the next trial."""
+    scene = ward(maximum=4)
+    for _ in range(10):
+        scene.bulkhead.refused_all("denied", started=0.0, is_look=True)
+    queue = scene.enter(5)
+    assert admitted(queue) == [False] * 5
+    scene.clock.advance(2.0)
+    scene.bulkhead.looked(started=1.5, ended=2.0)
+    assert admitted(queue) == [True] * 4 + [False]
+
+
+async def test_a_rate_waits_for_no_timer_of_trials_that_are_over() -> None:
+    scene = ward(maximum=100, rate=1.0)
+    for _ in range(10):
+        scene.bulkhead.refused_all("denied", started=0.0, is_look=True)
+    queue = scene.enter(3)
+    scene.clock.advance(2.0)
+    scene.bulkhead.looked(started=1.5, ended=2.0)
+    assert admitted(queue) == [True, False, False]
+    scene.clock.advance(1.0)
+    assert admitted(queue) == [True, True, False]
+
+
+@pytest.mark.parametrize("by", ["a completion", "a look"])
+def test_a_trial_that_is_over_leaves_nothing_to_the_next_one(by: str) -> None:
+    """Which of the two has to end it, and whether looks have answers, is found out anew."""
+    scene = ward()
+    scene.halt()
+    scene.bulkhead.looked(started=0.0, ended=0.0)
+    assert not scene.bulkhead.tries_looks
+    scene.succeed()
+    scene.clock.advance(1.0)
+    if by == "a completion":
+        scene.bulkhead.refused_all("denied", started=1.0)
+        assert scene.bulkhead.tries_looks
+    else:
+        scene.bulkhead.refused_all("denied", started=1.0, is_look=True)
+        scene.bulkhead.looked(started=1.0, ended=1.0)
+        assert not scene.bulkhead.is_on_trial
+
+
 async def test_who_queues_is_woken_when_the_namespace_has_been_sick_for_a_second() -> None:
     scene = ward(maximum=1)
     (ticket,) = scene.enter(2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -14,6 +14,7 @@ from temporalio.api.workflowservice.v1 import (
     DescribeNamespaceRequest,
     DescribeWorkflowExecutionRequest,
     GetSystemInfoRequest,
+    GetWorkflowExecutionHistoryReverseRequest,
     RespondActivityTaskCompletedByIdRequest,
 )
 from temporalio.client import Client
@@ -157,13 +158,26 @@ async def _namespace(at: _Place) -> list[Finding]:
 
 
 async def _look(at: _Place) -> Finding:
-    answer = await at.call(
-        at.client.workflow_service.describe_workflow_execution,
-        DescribeWorkflowExecutionRequest(
-            namespace=at.namespace, execution=WorkflowExecution(workflow_id=_nobody())
+    """Ask what a look asks: one that may describe and not read history halts the namespace."""
+    check, service = f"look in {at}", at.client.workflow_service
+    nobody = WorkflowExecution(workflow_id=_nobody())
+    described = await at.call(
+        service.describe_workflow_execution,
+        DescribeWorkflowExecutionRequest(namespace=at.namespace, execution=nobody),
+    )
+    found = _judged(described, check, "workflows may be described", at)
+    if found.status is not Status.OK:
+        return found
+    read = await at.call(
+        service.get_workflow_execution_history_reverse,
+        GetWorkflowExecutionHistoryReverseRequest(
+            namespace=at.namespace, execution=nobody, maximum_page_size=1
         ),
     )
-    return _judged(answer, f"look in {at}", "workflows may be described", at)
+    found = _judged(read, check, "workflows may be described, and their history read", at)
+    if found.status is Status.OK:
+        return found
+    return replace(found, detail=f"history may not be read: {found.detail}")
 
 
 async def _complete(at: _Place) -> Finding:

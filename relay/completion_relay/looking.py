@@ -29,7 +29,7 @@ from completion_schemas.events import CompletionEvent
 class Looking:
     """One event's looks."""
 
-    __slots__ = ("_event", "_looked_at", "_waiting")
+    __slots__ = ("_event", "_looked_at", "_waiting", "_was_trial")
 
     def __init__(self, event: CompletionEvent, waiting: Waiting) -> None:
         """Look at nothing yet.
@@ -42,6 +42,8 @@ class Looking:
         self._waiting = waiting
         self._looked_at = 0.0
         """When the latest look was made, seconds of the clock: not before there was a permit for it."""
+        self._was_trial = False
+        """Whether it was the trial of a namespace where one event at a time tries."""
 
     async def once(self) -> Finding | Answer | Park | None:
         """Return what one look finds; None where neither ids nor a readable token tell where."""
@@ -144,6 +146,7 @@ class Looking:
             return known
         means, bulkhead = self._waiting.means, self._waiting.bulkhead
         self._looked_at = started = means.clock.monotonic()
+        self._was_trial = is_trial
         found = await means.triage.find(self._waiting.namespace, question)
         if not isinstance(found, Answer):
             means.gate.answered()
@@ -168,8 +171,11 @@ class Looking:
         verdict = judge(answer, outcome="look", tried=Tried)
         if isinstance(verdict, DeadLetter):
             return verdict
-        # The next look of a halted namespace waits for its turn.
-        return None if isinstance(verdict, Halt) else await self._waiting.after(answer)
+        if isinstance(verdict, Halt) and self._was_trial:
+            return None  # its next one waits for its turn, after a backoff of the namespace's
+        # One that was refused beside the trials waits itself: where completions are taken and history may
+        # not be read, each completion resumed the namespace, and each look halted it, nine times a second.
+        return await self._waiting.after(answer)
 
     def _doubt(
         self, found: Finding, *, until_pending: bool, is_given_up: bool = False

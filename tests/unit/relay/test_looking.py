@@ -141,6 +141,25 @@ async def test_what_needs_no_completion_waits_for_no_trial_that_a_completion_has
         assert there.clock.monotonic() == now
 
 
+async def test_where_one_may_complete_and_not_look_the_namespace_is_not_halted_at_each_turn() -> (
+    None
+):
+    """Completions resumed it and looks halted it, nine times a second."""
+    async with ways(
+        [NOT_FOUND, *repeat(OK, 100)], findings=repeat(DENIED), served=["orders"]
+    ) as there:
+        there.go(0)
+        await eventually(lambda: there.script.observer.halts, what="the first look's refusal")
+        for number in range(1, 101):
+            going = there.go(number)
+            while not going.done():
+                await there.clock.until_pending(1)  # the look's backoff, and that of the trials
+                there.clock.advance(0.1)
+                await asyncio.wait([going], timeout=0)
+        # Its backoff is half a minute in the end, less its jitter.
+        assert len(there.script.observer.halts) <= 10 + there.clock.monotonic() / (LONG / 2)
+
+
 async def test_those_that_are_looked_into_take_no_room_from_completions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -19,7 +19,7 @@ from completion_relay.decide import decide
 from completion_relay.decision import Decision, Former, Park
 from completion_relay.evidence import Decided, Finding, NotScheduled, Pending, Undetermined
 from completion_relay.identity import RecordMark
-from completion_relay.place import Place
+from completion_relay.place import LetGoError, Place
 from completion_relay.verdict import NAMESPACE_NOT_FOUND, Answer, Status
 from completion_schemas.dispositions import DeadLetterReason, Disposition
 from completion_schemas.events import (
@@ -350,6 +350,35 @@ async def test_a_failure_by_ids_that_is_let_go_while_a_call_may_land_is_parked_w
     assert script.clock.monotonic() >= PATIENCE.look_timeout
 
 
+@pytest.mark.parametrize(
+    "let_go",
+    [
+        pytest.param(event(Failed(Failure(message="no"))), id="a failure by token"),
+        pytest.param(event(activity=BY_IDS), id="a completion by ids"),
+        pytest.param(
+            event(
+                Failed(
+                    Failure(
+                        message="no",
+                        application_failure_info=ApplicationFailureInfo(non_retryable=True),
+                    )
+                ),
+                activity=BY_IDS,
+            ),
+            id="a failure by ids that is not retried",
+        ),
+    ],
+)
+async def test_what_may_land_twice_is_let_go_and_costs_no_parked_copy(
+    let_go: CompletionEvent,
+) -> None:
+    script = Script([AMBIGUOUS], findings=repeat(STARTED))
+    place = Place()
+    script.sends.when_called = place.closing.set
+    with pytest.raises(LetGoError):
+        await decide(script.means, let_go, "orders", MARK, place=place)
+
+
 async def test_a_failure_by_ids_is_not_called_again_while_the_first_call_may_land() -> None:
     """It would fail the next attempt as well: by ids Temporal checks no attempt."""
     script = Script([AMBIGUOUS, OK], findings=repeat(STARTED))
@@ -486,6 +515,16 @@ async def test_a_guess_that_was_wrong_fails_nobody_whose_namespace_was_halted_me
     decision = await run(script, event(Completed(payloads(1500))))
     assert decision.disposition is Disposition.APPLIED
     assert [type(call.outcome) for call in script.sends.calls] == [Failed, Completed]
+
+
+async def test_what_is_too_large_for_the_limit_that_is_told_instead_of_a_guess_is_not_sent() -> (
+    None
+):
+    script = Script([OK], blob_limit=1000, namespaces=[OK])
+    script.sends.is_guess, script.sends.tells = True, 1200
+    decision = await run(script, event(Completed(payloads(1500))))
+    assert_too_large(decision, "1200")
+    assert [type(call.outcome) for call in script.sends.calls] == [Failed]
 
 
 async def test_where_a_failure_sent_by_a_guess_has_landed_the_dead_letter_stays() -> None:

@@ -14,6 +14,7 @@ from tests.unit.relay.ways import (
     NOT_FOUND,
     PLENTY,
     STARTED,
+    THROTTLED,
     UNAVAILABLE,
     event,
     mark,
@@ -23,7 +24,7 @@ from tests.unit.relay.ways import (
 from completion_relay.decision import Former
 from completion_relay.evidence import Decided
 from completion_relay.looking import Looking
-from completion_relay.verdict import Sign
+from completion_relay.verdict import Answer, Sign
 from completion_relay.waiting import Waiting
 from completion_schemas.dispositions import Disposition
 
@@ -88,6 +89,54 @@ async def test_a_trials_look_that_fails_by_weather_puts_the_next_trial_off() -> 
         there.clock.advance(1.0)
         for number in range(2):
             assert (await there.decided(number)).disposition is Disposition.APPLIED
+
+
+@pytest.mark.parametrize(
+    "fails", [DENIED, THROTTLED, UNAVAILABLE], ids=lambda answer: str(answer.status)
+)
+async def test_a_trial_that_looks_alone_began_and_put_off_a_look_ends(fails: Answer) -> None:
+    """No completion was refused: what is over by ids would wait for one that may never come."""
+    async with ways([], findings=[DENIED, fails, DUPLICATE], served=["orders"]) as there:
+        bulkhead = there.script.means.bulkheads["orders"]
+        there.go(activity=BY_IDS)
+        while not there.tasks[0].done():
+            await there.clock.until_pending(1)
+            there.clock.advance(1.0)
+            await asyncio.wait(there.tasks, timeout=0)
+        assert (await there.decided()).disposition is Disposition.DUPLICATE
+        assert not bulkhead.is_on_trial
+        assert bulkhead.halted is None
+
+
+async def test_a_look_with_the_trials_permit_in_hand_that_fails_puts_the_next_trial_off() -> None:
+    """It is the trial, and its call is not made."""
+    async with ways([OK], findings=[STARTED, UNAVAILABLE, *repeat(STARTED, 9)]) as there:
+        bulkhead = there.script.means.bulkheads["orders"]
+        bulkhead.refused_all("denied", started=0.0)
+        bulkhead.looked(started=0.0, ended=0.0)
+        there.go(activity=BY_IDS)
+        await eventually(lambda: bulkhead.state[1] == 1, what="the event in the queue of calls")
+        there.clock.advance(0.1)
+        await eventually(lambda: len(there.script.looks.questions) == 2, what="the second look")
+        await eventually(lambda: not bulkhead.in_flight, what="the trial's end")
+        assert not bulkhead.try_enter()
+        there.clock.advance(LONG)
+        assert (await there.decided()).disposition is Disposition.APPLIED
+
+
+async def test_a_look_that_fails_beside_the_trials_puts_none_off() -> None:
+    async with ways([OK], findings=[UNAVAILABLE, *repeat(STARTED, 9)]) as there:
+        bulkhead = there.script.means.bulkheads["orders"]
+        bulkhead.refused_all("denied", started=0.0)
+        bulkhead.looked(started=0.0, ended=0.0)
+        there.go(0)
+        await eventually(lambda: bulkhead.state[1] == 1, what="a completion in the queue")
+        there.clock.advance(0.01)
+        there.go(1, activity=BY_IDS)
+        await eventually(lambda: there.script.happened("retried UNAVAILABLE"))
+        assert bulkhead.tries_looks
+        there.clock.advance(0.09)
+        assert (await there.decided(0)).disposition is Disposition.APPLIED
 
 
 async def test_a_look_that_fails_where_no_trial_is_on_makes_nobody_sick() -> None:

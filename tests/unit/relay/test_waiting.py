@@ -101,6 +101,15 @@ async def test_and_where_nobody_needs_it_for_no_less(monkeypatch: pytest.MonkeyP
         assert there.clock.monotonic() == pytest.approx(40.0)
 
 
+async def test_one_that_was_throttled_did_not_fail_itself() -> None:
+    """It would be left alone for its time, although its namespace takes calls again."""
+    async with ways(repeat(THROTTLED)) as there:
+        there.place.crowded.set()
+        await there.waits(former=Former(tries=20))
+        there.clock.advance(1.0)
+        assert not (await there.parked()).former.failed_itself
+
+
 async def test_one_that_then_fails_itself_does_not() -> None:
     async with ways(repeat(UNAVAILABLE)) as there:
         there.place.crowded.set()

@@ -248,6 +248,18 @@ async def test_the_late_answer_of_an_event_opens_the_gate_too(sky: Sky) -> None:
     assert sky.journal == ["away", "back"]
 
 
+async def test_the_next_doubt_waits_for_no_backoff_of_the_probes_before(sky: Sky) -> None:
+    """The gate would be closed for as long, with nobody to open it."""
+    await sky.outage()
+    sky.gate.noted("a", Sign.WELL)
+    assert sky.clock.monotonic() == 0.0
+    async with asyncio.timeout(PLENTY):
+        await sky.doubt()
+    sky.probes.answer(Answer(Status.OK))
+    await asyncio.wait_for(passed(sky), PLENTY)
+    assert sky.clock.monotonic() == 0.0
+
+
 async def test_a_throttled_or_halted_namespace_is_not_away(sky: Sky) -> None:
     for event in range(100):
         sky.gate.noted(event, Sign.THROTTLED)

@@ -133,10 +133,15 @@ class Bench:
         assert await self.lanes.drain(PLENTY)
 
     async def given_up(self) -> bool:
-        """Give the partitions up; True if nothing of what was begun is left undecided."""
+        """Give the partitions up; True if nothing of what was begun is left undecided.
+
+        Raises:
+            TimeoutError: something is waited for, which a drain would cancel in the end.
+        """
         for place in self.places:
             place.closing.set()
-        return await self.lanes.drain(PLENTY)
+        async with asyncio.timeout(PLENTY / 2):
+            return await self.lanes.drain(PLENTY)
 
     def key(self, event: CompletionEvent) -> str:
         key = self.pipeline.plan(fresh(event, 0)).key

@@ -209,6 +209,21 @@ async def test_where_one_may_complete_and_not_look_the_namespace_is_not_halted_a
         assert len(there.script.observer.halts) <= 10 + there.clock.monotonic() / (LONG / 2)
 
 
+async def test_a_trials_look_that_is_refused_waits_for_its_next_turn_and_not_by_itself() -> None:
+    """Nothing but its namespace keeps it: it goes on in the moment that is well."""
+    async with ways([], findings=[DENIED, DUPLICATE]) as there:
+        bulkhead = there.script.means.bulkheads["orders"]
+        bulkhead.refused_all("denied", started=0.0)
+        there.go(activity=BY_IDS)
+        await eventually(lambda: bulkhead.state[1] == 1, what="the look in the queue")
+        there.clock.advance(0.1)
+        await eventually(lambda: there.script.looks.questions and bulkhead.state[1] == 1)
+        assert not there.script.happened("retried PERMISSION_DENIED")
+        now = there.clock.monotonic()
+        bulkhead.succeeded(started=now, ended=now)
+        assert (await there.decided()).disposition is Disposition.DUPLICATE
+
+
 async def test_those_that_are_looked_into_take_no_room_from_completions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -260,16 +260,22 @@ async def test_looks_that_queue_for_a_trial_go_on_once_one_of_them_is_answered()
 
 
 async def test_looks_that_queue_for_a_trial_wait_for_no_call_once_it_is_over() -> None:
-    """A wave of completions may be let in before them."""
+    """A wave of completions may be let in before them, of a namespace that is slow still."""
     async with ways([], findings=repeat(DUPLICATE)) as there:
         bulkhead = there.script.means.bulkheads["orders"]
-        bulkhead.refused_all("denied", started=0.0)
+        made = 0.0
+        while not bulkhead.is_on_trial:
+            made += 1e-3
+            there.clock.advance(1e-3)
+            bulkhead.throttled(started=made)
         tickets = [bulkhead.queue() for _ in range(1000)]
         there.go(activity=BY_IDS)
         await eventually(lambda: bulkhead.state[1] == 1001, what="the look in the queue")
         there.clock.advance(1.0)
         assert tickets[0].is_admitted
-        bulkhead.succeeded(started=1.0, ended=1.0)
+        now = there.clock.monotonic()
+        bulkhead.succeeded(started=now, ended=now)
+        assert bulkhead.is_sick
         assert (await there.decided()).disposition is Disposition.DUPLICATE
         assert not tickets[-1].is_admitted
 

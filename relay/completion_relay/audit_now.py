@@ -93,7 +93,6 @@ async def ask(place: Place, record: AuditRecord) -> str:
             await connection.client(),
             Calls(seconds=connection.rpc_timeout, at_once=1),
             SystemClock(),
-            at_once=1,
         )
         found = await triage.find(place.namespace, _question(record))
     return said(found, record)

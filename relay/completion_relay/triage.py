@@ -7,11 +7,7 @@ judges what was seen, the pipeline acts on it.
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-from collections import defaultdict
-from contextlib import AbstractAsyncContextManager, nullcontext
-from functools import partial
 
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import WorkflowExecutionStatus
@@ -82,23 +78,17 @@ def question_for(event: CompletionEvent, mark: RecordMark) -> Question | None:
 class Triage:
     """Looks on Temporal's side, and remembers what cannot change any more."""
 
-    def __init__(
-        self, client: Client, calls: Calls, clock: Clock, *, at_once: int | None = None
-    ) -> None:
+    def __init__(self, client: Client, calls: Calls, clock: Clock) -> None:
         """Make no call yet.
 
         Args:
             client: Of the cluster.
-            calls: How calls are made. A limit of its own would be one for all namespaces.
+            calls: How calls are made. A limit of its own would be one for all namespaces: the relay's
+                has none, the bulkheads limit looks (`permits.py`).
             clock: Time.
-            at_once: Looks under way at once in one namespace, the others wait; None: somebody else
-                limits them, as the bulkheads do.
         """
         self._service = client.workflow_service
         self._call = calls
-        self._permits: defaultdict[str, AbstractAsyncContextManager[None]] = defaultdict(
-            nullcontext if at_once is None else partial(asyncio.Semaphore, at_once)
-        )
         self._known = KnownEnds(clock.monotonic)
 
     def known(self, namespace: str, question: Question) -> Decided | None:
@@ -119,10 +109,7 @@ class Triage:
             question: Of which activity, and for which event.
         """
         known = self.known(namespace, question)
-        if known is not None:
-            return known
-        async with self._permits[namespace]:
-            return await self._look(namespace, question)
+        return await self._look(namespace, question) if known is None else known
 
     async def _look(self, namespace: str, question: Question) -> Finding | Answer:
         described = await self._call(

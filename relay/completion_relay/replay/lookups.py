@@ -123,7 +123,7 @@ class LookUps:
             connection = self._connection(cluster)
             client = await connection.client(lazy=True)
             calls = Calls(at_once=_AT_ONCE, seconds=connection.rpc_timeout)
-            self._triages[cluster] = Triage(client, calls, SystemClock(), at_once=_AT_ONCE)
+            self._triages[cluster] = Triage(client, calls, SystemClock())
         return self._triages[cluster]
 
     def _connection(self, cluster: str) -> TemporalConnection:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,7 +22,6 @@ from temporalio.api.workflowservice.v1 import (
     GetWorkflowExecutionHistoryReverseResponse,
 )
 from temporalio.client import Client
-from tests.support import eventually
 from tests.unit.relay.fakes import VirtualClock
 from tests.unit.relay.histories import (
     BY_IDS,
@@ -63,19 +61,12 @@ class Server:
         self.pending = pending
         self.status = status
         self.asked: Counter[str] = Counter()
-        self.under_way: Counter[str] = Counter()
-        self.silent: dict[str, asyncio.Event] = {}
-        """Namespaces that say nothing until they are let go."""
         self._page = page
 
     async def describe_workflow_execution(
-        self, request: DescribeWorkflowExecutionRequest, **_: Any
+        self, _request: DescribeWorkflowExecutionRequest, **_: Any
     ) -> DescribeWorkflowExecutionResponse:
         self.asked["describe"] += 1
-        self.under_way[request.namespace] += 1
-        if request.namespace in self.silent:
-            await self.silent[request.namespace].wait()
-        self.under_way[request.namespace] -= 1
         return DescribeWorkflowExecutionResponse(
             workflow_execution_info=WorkflowExecutionInfo(
                 execution=WorkflowExecution(workflow_id="w", run_id="r"), status=self.status
@@ -97,9 +88,9 @@ class Server:
         )
 
 
-def triage(server: Server, clock: VirtualClock | None = None, *, at_once: int = 4) -> Triage:
+def triage(server: Server, clock: VirtualClock | None = None) -> Triage:
     client = cast("Client", SimpleNamespace(workflow_service=server))
-    return Triage(client, Calls(at_once=100, seconds=10), clock or VirtualClock(), at_once=at_once)
+    return Triage(client, Calls(at_once=100, seconds=10), clock or VirtualClock())
 
 
 def became(found: Finding | Answer) -> Disposition:
@@ -229,19 +220,6 @@ async def test_a_look_reads_a_large_history_no_further_than_the_end_it_asks_for(
     server = Server(*history)
     assert became(await triage(server).find("orders", QUESTION)) is Disposition.CONFLICT
     assert server.asked["page"] == 1
-
-
-async def test_the_looks_of_a_namespace_are_bounded_and_hold_up_no_other() -> None:
-    server = Server(*ENDED)
-    server.silent["orders"] = asyncio.Event()
-    looks = triage(server, at_once=2)
-    async with asyncio.TaskGroup() as waiting:
-        for number in range(5):
-            waiting.create_task(looks.find("orders", duplicate(number)))
-        await eventually(lambda: server.under_way["orders"] == 2, what="two looks")
-        assert became(await looks.find("billing", QUESTION)) is Disposition.APPLIED
-        assert server.under_way["orders"] == 2
-        server.silent["orders"].set()
 
 
 @st.composite

@@ -18,6 +18,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 from tests.chaos.proxy import Link
 from tests.integration.relay.caller import Caller, Wait
+from tests.integration.relay.process import READY_SECONDS
 from tests.support import Topics, consume_all, eventually, produce
 
 from completion_relay.embedded import EMPTY_FETCH_PAUSE_MS
@@ -176,7 +177,7 @@ async def relay(settings: Settings) -> AsyncIterator[str]:
     running = asyncio.create_task(Relay(settings).run(stop, on_ready=ready.set_result))
     try:
         first: set[asyncio.Future[Any]] = {ready, running}
-        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED, timeout=30)
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED, timeout=READY_SECONDS)
         if running.done():
             await running
         yield (await asyncio.wait_for(ready, 0.1)).http

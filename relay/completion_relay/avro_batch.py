@@ -1,7 +1,7 @@
 """Room `audit_trail`, the decoding: the fields of many Avro records of one schema at once. Core: touches numpy.
 
 One by one a record of the audit trail takes 13 µs (`completion_schemas.avro_rows`),
-in a batch 5: field after field, each for all the records side by side. A
+in a batch 4: field after field, each for all the records side by side. A
 scan has 20 µs a record, of which the reading takes a part. What is not plain is
 left to the one who reads one by one, who also says what is wrong with it: an array that
 is not empty, a number of ten bytes, and whatever is no record.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
-from typing import Any, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,12 @@ _LONGEST_NUMBER = 9
 """Bytes; one of ten may not fit into 63 bits."""
 _BEYOND = bytes(_LONGEST_NUMBER + 2)
 """What is behind the last record, so that one that ends too early can be read on there."""
+
+
+class _Same(NamedTuple):
+    """What a field is in all records."""
+
+    value: Any
 
 
 class BatchReader:
@@ -40,9 +46,9 @@ class BatchReader:
         fields = definition["fields"]
         wanted = frozenset(field["name"] for field in fields) if names is None else names
         self._steps = tuple(
-            (_step(field), field["name"] in wanted, "string" in field["type"]) for field in fields
+            (_step(field), field["name"] if field["name"] in wanted else None) for field in fields
         )
-        self._names = [field["name"] for field in fields if field["name"] in wanted]
+        self._blank: dict[str, Any] = dict.fromkeys(name for _, name in self._steps if name)
 
     def read(self, values: Sequence[bytes], at: int) -> list[dict[str, Any] | None]:
         """Return the fields of each record; None where it is not plain.
@@ -52,23 +58,34 @@ class BatchReader:
             at: Where in its value each begins.
         """
         batch = _Batch(values, at)
-        columns = []
-        broken: list[int] = []
-        for step, is_wanted, is_text in self._steps:
+        # What is the same in all records is in the row that is copied for each.
+        alike = self._blank.copy()
+        columns: dict[str, _Values] = {}
+        for step, name in self._steps:
             column = step(batch)
-            if not is_wanted:
+            if name is None:
                 continue
-            columns.append(column())
-            if is_text and not "".join(filter(None, columns[-1])).isascii():
-                broken += _decode_texts(columns[-1])
-        names, plain = self._names, batch.plain()
-        for place in broken:
-            plain[place] = False
-        rows = zip(*columns, strict=True) if columns else repeat((), len(values))
-        return [
-            dict(zip(names, row, strict=True)) if is_plain else None
-            for row, is_plain in zip(rows, plain, strict=True)
-        ]
+            read = column()
+            if isinstance(read, _Same):
+                alike[name] = read.value
+            else:
+                columns[name] = read
+        plain = batch.plain()
+        names = tuple(columns)
+        found: list[dict[str, Any] | None] = []
+        for row, is_plain in zip(
+            zip(*columns.values(), strict=True) if columns else repeat((), len(values)),
+            plain,
+            strict=True,
+        ):
+            fields = None
+            if is_plain:
+                fields = alike.copy()
+                fields.update(zip(names, row, strict=True))
+                if batch.has_broken and _BROKEN in fields.values():
+                    fields = None
+            found.append(fields)
+        return found
 
 
 class _Batch:
@@ -86,6 +103,8 @@ class _Batch:
         self._at: _Numbers = self._ends - lengths + at
         self._plain: _Flags = np.ones(len(values), np.bool_)
         self._text = self._data.decode("latin-1")
+        self.has_broken = False
+        """Whether a text was found whose bytes are none."""
         self._stay_inside()
 
     def plain(self) -> list[bool]:
@@ -104,13 +123,13 @@ class _Batch:
         if some.size == count:
             return step(self)
         if not some.size:
-            return lambda: [None] * count
+            return lambda: _Same(None)
         at, ends, plain = self._at, self._ends, self._plain
         self._at, self._ends, self._plain = at[some], ends[some], plain[some]
         column = step(self)
         at[some], plain[some] = self._at, self._plain
         self._at, self._ends, self._plain = at, ends, plain
-        return lambda: _spread(column(), some.tolist(), count)
+        return lambda: _spread(column(), some, count)
 
     def strings(self) -> _Column:
         """Read a string."""
@@ -122,15 +141,24 @@ class _Batch:
         end = self._at
         return lambda: self._texts(begin, end)
 
-    def _texts(self, begin: _Numbers, end: _Numbers) -> _Values:
+    def _texts(self, begin: _Numbers, end: _Numbers) -> _Values | _Same:
         # A slice of the whole costs less than bytes that are decoded, and is the same for ASCII.
         text = self._text
         first = text[begin[0] : end[0]]
         if first == text[begin[-1] : end[-1]] and (end - begin == len(first)).all():
             parts = self._bytes[begin[:, np.newaxis] + np.arange(len(first))]
             if (parts == parts[0]).all():
-                return [first] * len(begin)
-        return [text[at:until] for at, until in zip(begin.tolist(), end.tolist(), strict=True)]
+                return _Same(first if first.isascii() else self._decoded(first))
+        found = [text[at:until] for at, until in zip(begin.tolist(), end.tolist(), strict=True)]
+        return found if "".join(found).isascii() else [self._decoded(part) for part in found]
+
+    def _decoded(self, text: str) -> Any:
+        """Return the text that is in these bytes; `_BROKEN` where it is none."""
+        try:
+            return text.encode("latin-1").decode()
+        except UnicodeDecodeError:
+            self.has_broken = True
+            return _BROKEN
 
     def numbers(self) -> _Column:
         """Read an int or a long."""
@@ -174,7 +202,9 @@ class _Batch:
             np.minimum(self._at, self._ends, out=self._at)
 
 
-_Column: TypeAlias = Callable[[], _Values]
+_BROKEN: Final = object()
+"""Stands for a text whose bytes are none."""
+_Column: TypeAlias = Callable[[], "_Values | _Same"]
 """What was read of a field, as Python's own values: made only where it is wanted."""
 _Read: TypeAlias = Callable[[_Batch], _Column]
 _READS: Mapping[str, _Read] = {
@@ -185,26 +215,17 @@ _READS: Mapping[str, _Read] = {
 }
 
 
-def _decode_texts(values: _Values) -> list[int]:
-    """Make texts of what is their bytes so far, where that is not the same; return the places of what is none."""
-    broken = []
-    for place, text in enumerate(values):
-        if text and not text.isascii():
-            try:
-                values[place] = text.encode("latin-1").decode()
-            except UnicodeDecodeError:
-                broken.append(place)
-    return broken
-
-
 def _listed(values: NDArray[Any]) -> _Column:
+    if (values == values[0]).all():
+        return lambda: _Same(values[0].item())
     return lambda: list(values.tolist())
 
 
-def _spread(values: _Values, places: list[int], count: int) -> _Values:
-    """Return the values at their places, and None at the others."""
+def _spread(read: _Values | _Same, places: _Numbers, count: int) -> _Values:
+    """Return what was read at its places, and None at the others."""
     column: _Values = [None] * count
-    for place, value in zip(places, values, strict=True):
+    values = repeat(read.value) if isinstance(read, _Same) else read
+    for place, value in zip(places.tolist(), values, strict=False):
         column[place] = value
     return column
 

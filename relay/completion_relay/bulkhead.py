@@ -7,7 +7,6 @@ with a backoff between. Touches asyncio through `bell.py` alone.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Protocol
 
@@ -15,7 +14,7 @@ from completion_relay.bell import Bell, Cancels
 from completion_relay.clock import Clock
 from completion_relay.limit import ConcurrencyLimit, Pace
 from completion_relay.neighbours import Neighbours
-from completion_relay.permits import Permits, Ticket
+from completion_relay.permits import Admits, Permits, Ticket
 from completion_relay.weather import Streak
 
 _AFTER_AN_OUTAGE = 8
@@ -39,7 +38,7 @@ class Guards(Protocol):
         """So many calls to the namespace may be under way from now on."""
 
 
-class Bulkhead:
+class Bulkhead(Admits):
     """One namespace's: how many calls it may have under way, and who is next."""
 
     def __init__(
@@ -66,10 +65,10 @@ class Bulkhead:
             neighbours: Told when it is well again.
             clock: Time.
         """
+        super().__init__()
         self.namespace = namespace
         self.halted: str | None = None
         """Why it refuses everything; None: it does not."""
-        self.in_flight = 0
         self.turned_sick = Bell()
         """Rings when it has been sick for a second: who queues asks itself whether to go on waiting."""
         self.recoveries = 0
@@ -87,7 +86,6 @@ class Bulkhead:
         self._observer = observer
         self._neighbours = neighbours
         self._clock = clock
-        self._queue: OrderedDict[Ticket, None] = OrderedDict()
         self._streak = Streak()
         self._ways_given = 0
         self._next_way = float("-inf")
@@ -149,33 +147,11 @@ class Bulkhead:
             return int(not self.in_flight and not self._queue)
         return max(0, self._limit.calls - self.in_flight - len(self._queue))
 
-    def try_enter(self) -> bool:
-        """Take a permit if there is one and nobody waits for it."""
-        if self._queue or not self._has_room():
-            return False
-        self.in_flight += 1
-        return True
-
-    def queue(self) -> Ticket:
-        """Take a place at the end of the queue."""
-        ticket = Ticket()
-        self._queue[ticket] = None
-        self._admit()
-        return ticket
-
     def withdraw(self, ticket: Ticket) -> None:
         """Give a place in the queue back, and the permit if it has come to one."""
-        if ticket.is_admitted:
-            self.leave()
-        else:
-            del self._queue[ticket]
+        super().withdraw(ticket)
+        if not ticket.is_admitted:
             self._note_health()
-
-    def leave(self) -> None:
-        """Give a permit back: the call is over."""
-        self.in_flight -= 1
-        if self._queue:
-            self._admit()
 
     def succeeded(self, *, started: float, ended: float) -> None:
         """A call had a definite answer that another event would have had too.
@@ -284,11 +260,7 @@ class Bulkhead:
         return not seconds
 
     def _admit(self) -> None:
-        while self._queue and self._has_room():
-            ticket, _ = self._queue.popitem(last=False)
-            self.in_flight += 1
-            ticket.is_admitted = True
-            ticket.wake()
+        super()._admit()
         if self._queue and self._on_trial_since is not None and not self.in_flight:
             self._come_back_in(self._next_trial - self._clock.monotonic())
         self._note_health()

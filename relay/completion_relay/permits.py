@@ -6,8 +6,8 @@ a stop for a quarter of a minute, and two thousand were made of a cluster that w
 
 from __future__ import annotations
 
+import abc
 from collections import OrderedDict
-from typing import Protocol
 
 from completion_relay.bell import Waiter
 
@@ -23,34 +23,13 @@ class Ticket(Waiter):
         """Whether it holds a permit by now."""
 
 
-class Admits(Protocol):
-    """Who has permits to give."""
+class Admits(abc.ABC):
+    """Who has permits to give: whoever asks first is in first."""
 
-    def try_enter(self) -> bool:
-        """Take a permit if there is one and nobody waits for it."""
-
-    def queue(self) -> Ticket:
-        """Take a place at the end of the queue."""
-
-    def withdraw(self, ticket: Ticket) -> None:
-        """Give a place in the queue back, and the permit if it has come to one."""
-
-    def leave(self) -> None:
-        """Give a permit back."""
-
-
-class Permits:
-    """A fixed number of permits."""
-
-    def __init__(self, count: int) -> None:
-        """Let everybody in, up to so many.
-
-        Args:
-            count: How many may be in at once.
-        """
+    def __init__(self) -> None:
+        """Nobody is in, and nobody waits."""
         self.in_flight = 0
-        """How many are."""
-        self._count = count
+        """How many are in."""
         self._queue: OrderedDict[Ticket, None] = OrderedDict()
 
     @property
@@ -60,7 +39,7 @@ class Permits:
 
     def try_enter(self) -> bool:
         """Take a permit if there is one and nobody waits for it."""
-        if self._queue or self.in_flight >= self._count:
+        if self._queue or not self._has_room():
             return False
         self.in_flight += 1
         return True
@@ -82,11 +61,32 @@ class Permits:
     def leave(self) -> None:
         """Give a permit back: the next one has it."""
         self.in_flight -= 1
-        self._admit()
+        if self._queue:
+            self._admit()
+
+    @abc.abstractmethod
+    def _has_room(self) -> bool:
+        """Whether there is a permit to give now."""
 
     def _admit(self) -> None:
-        while self._queue and self.in_flight < self._count:
+        while self._queue and self._has_room():
             ticket, _ = self._queue.popitem(last=False)
             self.in_flight += 1
             ticket.is_admitted = True
             ticket.wake()
+
+
+class Permits(Admits):
+    """A fixed number of permits."""
+
+    def __init__(self, count: int) -> None:
+        """Let everybody in, up to so many.
+
+        Args:
+            count: How many may be in at once.
+        """
+        super().__init__()
+        self._count = count
+
+    def _has_room(self) -> bool:
+        return self.in_flight < self._count

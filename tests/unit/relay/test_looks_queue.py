@@ -263,11 +263,7 @@ async def test_looks_that_queue_for_a_trial_wait_for_no_call_once_it_is_over() -
     """A wave of completions may be let in before them, of a namespace that is slow still."""
     async with ways([], findings=repeat(DUPLICATE)) as there:
         bulkhead = there.script.means.bulkheads["orders"]
-        made = 0.0
-        while not bulkhead.is_on_trial:
-            made += 1e-3
-            there.clock.advance(1e-3)
-            bulkhead.throttled(started=made)
+        there.put_on_trial()
         tickets = [bulkhead.queue() for _ in range(1000)]
         there.go(activity=BY_IDS)
         await eventually(lambda: bulkhead.state[1] == 1001, what="the look in the queue")

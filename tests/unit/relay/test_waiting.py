@@ -632,11 +632,7 @@ async def test_by_ids_a_namespace_that_throttles_one_call_is_looked_into_by_one_
     """Else the looks of thousands would be refused, and each would put off the trial of the others."""
     async with ways([OK] * 3, findings=[THROTTLED, THROTTLED, *repeat(STARTED, 9)]) as there:
         bulkhead = there.script.means.bulkheads["orders"]
-        made = 0.0
-        while not bulkhead.is_on_trial:
-            made += 1e-3
-            there.clock.advance(1e-3)
-            bulkhead.throttled(started=made)
+        there.put_on_trial()
         for number in range(3):
             there.go(number, activity=BY_IDS)
         await eventually(lambda: bulkhead.state[1] == 3, what="three in the queue")

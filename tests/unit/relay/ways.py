@@ -105,6 +105,15 @@ class Ways:
     def let_all_come_through(self) -> None:
         self.script.sends.answers = repeat(OK)
 
+    def put_on_trial(self) -> None:
+        """Have calls throttled until one at a time tries."""
+        bulkhead = self.script.means.bulkheads["orders"]
+        made = 0.0
+        while not bulkhead.is_on_trial:
+            made += 1e-3
+            self.clock.advance(1e-3)
+            bulkhead.throttled(started=made)
+
     async def outage(self) -> None:
         """Have three events fail, and the probe as well: two wait by a timer, the last at the gate."""
         for number in range(3):

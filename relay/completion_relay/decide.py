@@ -104,6 +104,7 @@ class _Way:
         "_outcome",
         "_proofs",
         "_refused",
+        "_so_far",
         "_waiting",
     )
 
@@ -112,6 +113,7 @@ class _Way:
         self._waiting = waiting
         self._means = waiting.means
         self._bulkhead = waiting.bulkhead
+        self._so_far = waiting.so_far
         self._namespace = waiting.namespace
         self._outcome: Outcome = event.outcome
         self._note = ""
@@ -126,7 +128,7 @@ class _Way:
             self._waiting.heed_later_ones()
             return await self._go()
         except OvertakenError:
-            return self._decision(
+            return self._so_far.decision(
                 Disposition.COALESCED, "a later event of the activity is here already"
             )
 
@@ -142,7 +144,7 @@ class _Way:
             try:
                 decision = await self._try()
             except LetGoError:
-                if not (self._is_by_ids and self._waiting.may_land and _is_retried(self._outcome)):
+                if not (self._is_by_ids and self._so_far.may_land and _is_retried(self._outcome)):
                     raise
                 # Whoever has the partition next would look once and call, and both may land: a
                 # parked copy says that a call may.
@@ -178,7 +180,7 @@ class _Way:
             if by_ids and has_waited and not await self._looking().is_still_pending():
                 return None  # what it is now, the next round's look says, which may wait
             waiting.heed_later_ones()
-            waiting.tries += 1
+            self._so_far.tries += 1
             started = monotonic()
             answer = await means.completer.send(
                 self._namespace, self._event.activity, self._outcome, str(self._waiting.mark)
@@ -205,12 +207,14 @@ class _Way:
                 detail = (
                     f"Temporal changed what it took: {answer.message}" if answer.message else ""
                 )
-                return self._decision(Disposition.APPLIED, detail, signal=answer if asks else None)
+                return self._so_far.decision(
+                    Disposition.APPLIED, detail, signal=answer if asks else None
+                )
             case Look():
                 found = await self._look(until_pending=False)
                 if isinstance(found, Pending):
                     # The deadline has passed: else a pending activity is looked at again.
-                    return self._decision(
+                    return self._so_far.decision(
                         Disposition.EXPIRED,
                         f"the deadline has passed; the last answer was {answer.status}",
                     )
@@ -222,9 +226,9 @@ class _Way:
             case DeadLetter(DeadLetterReason.TOO_LARGE, detail) if self._refused is None:
                 return self._too_large(detail)
             case DeadLetter():
-                return self._dead_letter(verdict)
+                return self._so_far.dead_letter(verdict)
             case Halt() if sign is Sign.WELL:
-                return self._decision(
+                return self._so_far.decision(
                     Disposition.UNKNOWN,
                     f"namespace {self._namespace} is there, but the token is of one that is not "
                     "(any more)",
@@ -239,8 +243,8 @@ class _Way:
 
     def _tried(self) -> Tried:
         return Tried(
-            tries=self._waiting.tries,
-            refused_for=self._waiting.refused_for(),
+            tries=self._so_far.tries,
+            refused_for=self._so_far.refused_for(self._means.clock.now()),
             budget=self._means.patience.retry_budget,
             deadline_passed=self._deadline_has_passed(),
         )
@@ -259,10 +263,11 @@ class _Way:
             last = await self._look(until_pending=False, is_given_up=True)
             if not isinstance(last, Pending):
                 return last
-            return self._dead_letter(
+            refused_for = self._so_far.refused_for(self._means.clock.now())
+            return self._so_far.dead_letter(
                 DeadLetter(
                     DeadLetterReason.EXHAUSTED,
-                    f"refused for {self._waiting.refused_for():.0f} s, at last with "
+                    f"refused for {refused_for:.0f} s, at last with "
                     f"{answer.status}: {answer.message}; the activity is pending, and its workflow "
                     "can be described",
                 )
@@ -282,7 +287,7 @@ class _Way:
         """Fail the waiting activity instead; a heartbeat decides nothing and fails nothing."""
         verdict = DeadLetter(DeadLetterReason.TOO_LARGE, detail)
         if isinstance(self._outcome, Heartbeat):
-            return self._dead_letter(verdict)
+            return self._so_far.dead_letter(verdict)
         self._refused = verdict
         self._outcome = too_large(self._event.type, detail)
         return None
@@ -300,15 +305,15 @@ class _Way:
         found = await self._looking().until_known(
             until_pending=until_pending,
             gives_up=lambda: is_given_up or self._deadline_has_passed(),
-            may_land=self._waiting.may_land and matters,
+            may_land=self._so_far.may_land and matters,
         )
         match found:
             case Decided():
                 return self._known(found)
             case DeadLetter():
-                return self._dead_letter(found)
+                return self._so_far.dead_letter(found)
             case Pending() if until_pending and matters:
-                self._waiting.may_land = False  # or it would have landed
+                self._so_far.may_land = False  # or it would have landed
                 return found
             case _:
                 return found
@@ -317,10 +322,10 @@ class _Way:
         if found.in_its_stead and self._refused is None and not _is_called_too_large(self._event):
             # It did so in an earlier life, and died before it could say so; the limit may have been
             # raised since, or have been a guess then.
-            return self._dead_letter(
+            return self._so_far.dead_letter(
                 DeadLetter(DeadLetterReason.TOO_LARGE, f"failed in its stead: {found.detail}")
             )
-        return self._decision(found.disposition, found.detail)
+        return self._so_far.decision(found.disposition, found.detail)
 
     def _looking(self) -> Looking:
         return Looking(self._event, self._waiting)
@@ -329,40 +334,19 @@ class _Way:
         expires_at = self._event.expires_at
         return expires_at is not None and expires_at < self._means.clock.now()
 
-    def _decision(
-        self, disposition: Disposition, detail: str, *, signal: Answer | None = None
-    ) -> Decision:
-        return Decision(
-            disposition=disposition,
-            detail=detail,
-            tries=self._waiting.tries,
-            rpc_status=self._waiting.status,
-            calls=tuple(self._waiting.calls),
-            signal=signal,
-        )
-
-    def _dead_letter(self, verdict: DeadLetter) -> Decision:
-        return Decision.dead_letter(
-            verdict,
-            stage="complete",
-            tries=self._waiting.tries,
-            status=self._waiting.status,
-            calls=tuple(self._waiting.calls),
-        )
-
     def _final(self, decision: Decision) -> Decision:
         if self._refused is not None and decision.disposition in (
             Disposition.APPLIED,
             Disposition.DUPLICATE,
         ):
-            return self._dead_letter(self._refused)
+            return self._so_far.dead_letter(self._refused)
         detail = "; ".join(part for part in (decision.detail, self._note) if part)
         if (
             isinstance(self._event.outcome, Heartbeat)
             and decision.disposition is Disposition.CONFLICT
         ):
             # A heartbeat decides nothing: what ended the activity overtook it.
-            return self._decision(Disposition.COALESCED, detail)
+            return self._so_far.decision(Disposition.COALESCED, detail)
         return dataclasses.replace(decision, detail=detail) if self._note else decision
 
 

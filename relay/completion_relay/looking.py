@@ -101,16 +101,16 @@ class Looking:
             now = clock.monotonic()
             if isinstance(found, Pending) and doubt is None:
                 if not may_land or now - started >= patience.look_timeout:
-                    waiting.early_for = 0.0
+                    waiting.so_far.early_for = 0.0
                     return found
                 # What lands now may be in history later than it is pending no more.
                 lags_since = now
             if until_pending and isinstance(found, Pending | NotScheduled) and doubt is not None:
-                waiting.early_for += now - counted
+                waiting.so_far.early_for += now - counted
                 # Nor does history lag yet: an activity that was scheduled in the middle of a look, after
                 # twenty seconds of none, was `unknown` at that look, and no call was made.
                 counted = lags_since = now
-                if waiting.early_for >= patience.early_timeout:
+                if waiting.so_far.early_for >= patience.early_timeout:
                     return _unknown(doubt, patience.early_timeout)
                 park = waiting.for_its_activity(doubt)
                 if park is not None:

@@ -12,7 +12,6 @@ A look that queues only waits: whoever has the partition next has to look for it
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 from completion_relay.bell import Bell, Waiter
@@ -22,16 +21,12 @@ from completion_relay.lanes import Lane
 from completion_relay.means import Means
 from completion_relay.permits import Admits, Ticket
 from completion_relay.place import Place
+from completion_relay.so_far import SoFar
 from completion_relay.verdict import Answer, Sign, Status, sign_of
-from completion_schemas.audit import Call
-from completion_schemas.events import UnixNanos
 
 _GRACE = 1.0
 """Seconds of trouble before a crowded partition makes an event give in: with a backlog the window
 is always full, and a call that fails once is no reason to park."""
-
-_FIRST_CALLS, _LAST_CALLS = 5, 15
-"""How many are remembered: how the trouble began, and how it ended. An hour's budget is hundreds."""
 
 _SHORT = 0.001
 """Seconds that are not worth another timer."""
@@ -48,15 +43,10 @@ class Waiting:
         "_place",
         "_waits",
         "bulkhead",
-        "calls",
-        "early_for",
-        "first_failed_at",
         "mark",
-        "may_land",
         "means",
         "namespace",
-        "status",
-        "tries",
+        "so_far",
     )
 
     def __init__(
@@ -80,27 +70,7 @@ class Waiting:
         self._keeps_place = max(_GRACE, former.keeps_place)
         self._waits = former.tries
         self._in_trouble_since: float | None = None
-        back_at, failed_at = self._gate.back_at, former.first_failed_at
-        if back_at is not None and failed_at is not None and failed_at < back_at:
-            failed_at = None  # the cluster has been away since: see `_after_an_outage`
-        self.first_failed_at = failed_at
-        """When the first of the refusals was that nobody else explains; None: there was none."""
-        self.early_for = former.early_for
-        """See `Former`."""
-        self.may_land = former.may_land
-        """See `Former`."""
-        self.tries = former.tries
-        """Completion calls so far."""
-        self.status: Status | None = None
-        """The last answer."""
-        self.calls: list[Call] = []
-        """Of these, for the audit trail: none where the only one was answered OK, some of very many."""
-
-    def refused_for(self) -> float:
-        """Return the seconds since the first of the refusals that nobody else explains."""
-        if self.first_failed_at is None:
-            return 0.0
-        return (self.means.clock.now() - self.first_failed_at) / 1e9
+        self.so_far = SoFar(former, back_at=self._gate.back_at)
 
     def heard(self, answer: Answer, sign: Sign, *, started: float, ended: float) -> None:
         """Tell gate and bulkhead what came of a completion call.
@@ -111,9 +81,7 @@ class Waiting:
             started: When it was made, seconds of the clock.
             ended: When the answer came.
         """
-        self.status = answer.status
-        if self.calls or answer.status is not Status.OK:
-            self._remember(answer.status)
+        self.so_far.heard(answer.status, self.means.clock.now())
         self._gate.noted(self.mark, sign)
         match sign:
             case Sign.WELL:
@@ -123,19 +91,12 @@ class Waiting:
             case Sign.THROTTLED:
                 self.bulkhead.throttled(started=started)
             case Sign.FAILING:
-                self.may_land = True
-                if self.first_failed_at is None:
-                    self.first_failed_at = self.means.clock.now()
+                self.so_far.failed(self.means.clock.now())
                 # CANCELLED "Timeout expired" is the SDK's own deadline (seen with 1.35.0).
                 is_slow = answer.status in (Status.DEADLINE_EXCEEDED, Status.CANCELLED)
                 if is_slow and not self.bulkhead.is_on_trial:  # as one failed trial it counts below
                     self.bulkhead.throttled(started=started)
                 self.bulkhead.failed(self.mark, started=started)
-
-    def _remember(self, status: Status) -> None:
-        if len(self.calls) == _FIRST_CALLS + _LAST_CALLS:
-            del self.calls[_FIRST_CALLS]
-        self.calls.append(Call(UnixNanos(self.means.clock.now()), str(status)))
 
     async def for_the_gate(self) -> Park | None:
         """Wait until the cluster is there; or give in where another cluster's events gain by it."""
@@ -295,7 +256,8 @@ class Waiting:
 
     def _heed_an_operator(self, place: Place) -> None:
         if place.instructions:
-            place.heed(self.mark, self._former(), status=self.status, calls=tuple(self.calls))
+            former = self.so_far.former(is_away=self._gate.is_away)
+            place.heed(self.mark, former, status=self.so_far.status, calls=self.so_far.calls)
 
     def park(self, reason: str, *, itself: bool) -> Park:
         """Return that it is to wait elsewhere.
@@ -304,19 +266,11 @@ class Waiting:
             reason: What for, for a person.
             itself: Whether for something of its own: then it is left alone for a time.
         """
-        return Park(reason=reason, former=self._former(failed_itself=itself), status=self.status)
-
-    def _former(self, *, failed_itself: bool = False) -> Former:
-        former = Former(tries=self.tries, may_land=self.may_land, failed_itself=failed_itself)
-        if self._gate.is_away:
-            # An outage takes nothing of its time, and nobody could tell later how much of it was one.
-            return former
-        return replace(former, first_failed_at=self.first_failed_at, early_for=self.early_for)
+        former = self.so_far.former(is_away=self._gate.is_away, failed_itself=itself)
+        return Park(reason=reason, former=former, status=self.so_far.status)
 
     def _after_an_outage(self) -> None:
-        # The refusals before it were the outage's, and so were the waits.
-        self.first_failed_at = None
-        self.early_for = 0.0
+        self.so_far.after_an_outage()
         self._waits = 0
 
     def _bells(self) -> list[Bell]:

@@ -29,7 +29,7 @@ demo: setup ## the whole loop on a real Temporal server and a Kafka broker, live
 up: setup ## Temporal, Kafka and a relay until Ctrl-C, data kept
 	@$(BIN)/completion-relay up
 
-test: setup ## every test, on embedded servers
+test: setup ## unit, contract and integration tests, on embedded servers
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/contract tests/integration
 
 test-apache: setup ## the integration tests on a real Apache Kafka (needs Java and Maven)

@@ -104,6 +104,7 @@ def _metrics() -> set[str]:
         parked="completions.parked",
         assigned=list,
         end_of=lambda _: None,
+        readings=dict,
     )
     page = asyncio.run(Pages("127.0.0.1:0", []).metrics()).decode()
     families = [*observer.metrics.registry.collect(), *text_string_to_metric_families(page)]

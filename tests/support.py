@@ -13,7 +13,7 @@ from typing import TypeVar, overload
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import for_code
-from aiokafka.structs import ConsumerRecord, RecordMetadata
+from aiokafka.structs import ConsumerRecord, OffsetAndMetadata, RecordMetadata
 
 from completion_relay.patient_admin import PatientAdmin
 
@@ -212,6 +212,12 @@ async def consume_all(kafka: str, topic: str) -> list[ConsumerRecord]:
 
 async def committed_offsets(kafka: str, group: str, topic: str) -> dict[int, int]:
     """Return a group's committed offset by partition; a partition without one is left out."""
+    commits = await group_commits(kafka, group, topic)
+    return {number: commit.offset for number, commit in commits.items()}
+
+
+async def group_commits(kafka: str, group: str, topic: str) -> dict[int, OffsetAndMetadata]:
+    """Return what a group has committed by partition; a partition without a commit is left out."""
     admin = PatientAdmin(bootstrap_servers=kafka)
     await admin.start()
     try:
@@ -219,7 +225,7 @@ async def committed_offsets(kafka: str, group: str, topic: str) -> dict[int, int
     finally:
         await admin.close()
     return {
-        partition.partition: committed.offset
+        partition.partition: committed
         for partition, committed in offsets.items()
         if partition.topic == topic and committed.offset >= 0
     }

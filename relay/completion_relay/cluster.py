@@ -55,9 +55,11 @@ class ClusterObserver:
         """A completion call came back."""
         self._observer.called(outcome, answer, seconds)
 
-    def retried(self, namespace: str, answer: Answer, mark: RecordMark, seconds: float) -> None:
-        """A call failed by no fault of the event; the next try is `seconds` away."""
-        self._observer.retried(self._places[namespace], answer, mark, seconds)
+    def retried(
+        self, namespace: str, answer: Answer, mark: RecordMark, *, waits: int, seconds: float
+    ) -> None:
+        """A call failed by no fault of the event: see `Observes`."""
+        self._observer.retried(self._places[namespace], answer, mark, waits=waits, seconds=seconds)
 
     def halted(self, namespace: str, detail: str) -> None:
         """Nothing of the namespace can be applied until an operator mends it."""

@@ -100,6 +100,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             parked=topics.parked,
             assigned=lambda: list(self._assigned.values()),
             end_of=self._end_of,
+            readings=self.readings,
         )
         self._consumer: AIOKafkaConsumer = None
         self._assigned: dict[TopicPartition, Assigned] = {}

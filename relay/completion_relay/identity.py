@@ -24,8 +24,13 @@ class RecordMark:
     partition: int
     offset: int
 
+    @property
+    def position(self) -> str:
+        """Topic, partition and offset, for a person."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
     def __str__(self) -> str:
-        return f"{_PREFIX}{self.event_id}@{self.topic}/{self.partition}/{self.offset}"
+        return f"{_PREFIX}{self.event_id}@{self.position}"
 
 
 def event_id_in(identity: str) -> str | None:

@@ -6,7 +6,7 @@ cost as much as an event does, and a partition that went would keep its last val
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from aiokafka.structs import TopicPartition
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from completion_relay.assigned import Assigned
 from completion_relay.clock import Clock
 from completion_relay.observe import Observer
+from completion_relay.silence import Reading
 from completion_relay.status_page import PartitionState, Waits
 
 _EVERY_SECONDS = 0.25
@@ -35,6 +36,7 @@ class Lag(Collector):
         parked: str,
         assigned: Callable[[], Collection[Assigned]],
         end_of: Callable[[TopicPartition], int | None],
+        readings: Callable[[], Mapping[TopicPartition, Reading]],
     ) -> None:
         """Measure nothing yet.
 
@@ -45,6 +47,7 @@ class Lag(Collector):
             parked: The topic of the parked events.
             assigned: Returns the partitions of this member.
             end_of: Returns the offset of a partition's next record; None: not known.
+            readings: Returns how far the partitions have been read.
         """
         self._observer = observer
         self._clock = clock
@@ -52,6 +55,7 @@ class Lag(Collector):
         self._parked = parked
         self._assigned = assigned
         self._end_of = end_of
+        self._readings = readings
         self._next = 0.0
         observer.metrics.registry.register(self)
 
@@ -67,7 +71,8 @@ class Lag(Collector):
         )
         lag = GaugeMetricFamily(
             "completion_relay_consumer_lag",
-            "Records between the committed offset and the end of the partition.",
+            "Offsets from the oldest record that is not decided, received or not, to the end of the "
+            "partition.",
             labels=_LABELS,
         )
         parked = GaugeMetricFamily(
@@ -75,7 +80,7 @@ class Lag(Collector):
             "Events of the partition that are parked and not decided.",
             labels=_LABELS,
         )
-        now = self._clock.monotonic()
+        now, readings = self._clock.monotonic(), self._readings()
         for held in self._assigned():
             labels = (held.partition.topic, str(held.partition.partition))
             uncommitted.add_metric(labels, held.ledger.undecided)
@@ -85,7 +90,7 @@ class Lag(Collector):
                 parked.add_metric(labels, len(held.order))
             end = self._end_of(held.partition)
             if end is not None:
-                lag.add_metric(labels, max(0, end - held.oldest))
+                lag.add_metric(labels, max(0, end - _next_of(held, readings)))
         yield from (uncommitted, age, lag, parked)
 
     def partitions(self) -> list[PartitionState]:
@@ -138,3 +143,14 @@ class Lag(Collector):
             self._observer.problem("stuck", f"undecided (partition/offset): {', '.join(stuck)}")
         else:
             self._observer.well("stuck")
+
+
+def _next_of(held: Assigned, readings: Mapping[TopicPartition, Reading]) -> int:
+    """Return the offset from which on something may be undecided."""
+    reading = readings.get(held.partition)
+    is_drained = not held.ledger.undecided and not held.fetched
+    if not is_drained or reading is None or reading.position is None:
+        return held.oldest
+    # The last record may have a transaction's marker behind it, as each parked one has: that is no lag,
+    # and the position has passed it.
+    return max(held.oldest, reading.position)

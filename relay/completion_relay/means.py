@@ -49,8 +49,10 @@ class Observes(Protocol):
     def called(self, outcome: str, answer: Answer, seconds: float) -> None:
         """A completion call came back."""
 
-    def retried(self, namespace: str, answer: Answer, mark: RecordMark, seconds: float) -> None:
-        """A call failed by no fault of the event; the next try is `seconds` away."""
+    def retried(
+        self, namespace: str, answer: Answer, mark: RecordMark, *, waits: int, seconds: float
+    ) -> None:
+        """A call failed by no fault of the event, which waits for the `waits`th time, for `seconds`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

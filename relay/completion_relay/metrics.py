@@ -48,7 +48,7 @@ class Metrics:
         )
         self.retries = Counter(
             "completion_relay_retries",
-            "Tries that were repeated, by the gRPC status that made them.",
+            "Tries that were repeated, by the gRPC status that made them; `defect`: an error of the relay's.",
             ["status"],
             registry=self.registry,
         )
@@ -83,7 +83,8 @@ class Metrics:
         )
         self.paused = Gauge(
             "completion_relay_paused",
-            "1 while no records are taken or decided for this cause.",
+            "1 while this is in the way of some or all events (relay/OPERATIONS.md, readyz); `window full`: "
+            "how many partitions wait for room.",
             ["cause"],
             registry=self.registry,
         )

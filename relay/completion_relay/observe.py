@@ -31,6 +31,9 @@ _LEVELS = {
 """At which level a decision is logged; any other disposition at INFO. That an event was applied is the
 ordinary thing, and the audit trail tells it: a log line of it cost a fifth of an event (measured)."""
 
+_TOLD_FROM = 8
+"""Tries after which a single event's trouble is logged at INFO: some 20 seconds after the first."""
+
 
 def configure_logging(settings: LogSettings) -> None:
     """Send structlog's and every library's log lines to standard error in one form."""
@@ -152,17 +155,25 @@ class Observer:
             child = self._complete_seconds[key] = self.metrics.complete_seconds.labels(*key)
         child.observe(seconds)
 
-    def retried(self, namespace: str, answer: Answer, mark: RecordMark, seconds: float) -> None:
-        """A call failed by no fault of the event; the next try is `seconds` away."""
+    def retried(
+        self, namespace: str, answer: Answer, mark: RecordMark, *, waits: int, seconds: float
+    ) -> None:
+        """A call failed by no fault of the event: see `Observes`."""
         self.metrics.retries.labels(answer.status).inc()
         if answer.status is Status.RESOURCE_EXHAUSTED:
             self.metrics.refusals.labels(self._known(namespace), answer.cause).inc()
-        self._log.debug(
+        # The first ones are weather. One that goes on being refused is what an operator looks for, and
+        # nothing else has its id beside what Temporal answers: at its 8th, 16th, 32nd, ...
+        is_told = waits >= _TOLD_FROM and not waits & (waits - 1)
+        self._log.log(
+            logging.INFO if is_told else logging.DEBUG,
             "try repeated",
             event_id=mark.event_id,
+            position=mark.position,
             namespace=namespace,
             status=str(answer.status),
             message=answer.message,
+            tries=waits,
             next_try_in=round(seconds, 3),
         )
 

@@ -201,8 +201,9 @@ class RelaySettings(Section):
     top, within `max_in_flight`. Danger: one look may read thousands of history events; too few hold
     up events by ids."""
     window: int = Field(default=2_000, ge=1, le=100_000)
-    """Undecided events per partition; at that many the partition is paused. Danger: memory, 12 KB for
-    each that waits (measured), and what a crash decides again."""
+    """Records per partition from the oldest undecided one on, those behind it that are decided
+    included; at that many the partition is paused. Danger: memory, 12 KB for each that waits
+    (measured), and what a crash decides again."""
     window_bytes: int = Field(default=32 * 1024 * 1024, ge=4 * 1024 * 1024, le=2**40)
     """Bytes of a partition's undecided events (keys, values and headers); at that many the partition
     is paused, as at `window` events. One event at most goes beyond it, so none is too large. Danger:
@@ -276,7 +277,7 @@ class AuditSettings(Section):
 
 
 class HttpSettings(Section):
-    """Where /healthz, /readyz and /metrics are served."""
+    """Where /healthz, /readyz, /metrics and /status are served."""
 
     address: HostPort = "127.0.0.1:9464"
     """HOST:PORT; port 0 takes a free one. Danger: no authentication, so bind it to what your

@@ -190,7 +190,9 @@ class Waiting:
         self._waits += 1
         means, gate = self.means, self._gate
         seconds = means.patience.after(self._waits, means.rng)
-        means.observer.retried(self.bulkhead.namespace, answer, self.mark, seconds)
+        means.observer.retried(
+            self.bulkhead.namespace, answer, self.mark, waits=self._waits, seconds=seconds
+        )
         ends = means.clock.monotonic() + seconds
         is_throttled = sign_of(answer) is Sign.THROTTLED
         if not is_throttled:

@@ -58,7 +58,7 @@ def run(
         str | None,
         typer.Option(
             metavar="HOST:PORT",
-            help="Where /healthz, /readyz and /metrics are; port 0 takes a free one "
+            help="Where /healthz, /readyz, /metrics and /status are; port 0 takes a free one "
             "(setting http.address).",
             show_default=False,
         ),

@@ -35,7 +35,7 @@ def up(
         str | None,
         typer.Option(
             metavar="HOST:PORT",
-            help="Where the relay's /healthz, /readyz and /metrics are; default: a free port.",
+            help="Where the relay's /healthz, /readyz, /metrics and /status are; default: a free port.",
             show_default=False,
         ),
     ] = None,

@@ -20,16 +20,17 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import CorruptRecordException
-from aiokafka.structs import ConsumerRecord, RecordMetadata, TopicPartition
+from aiokafka.structs import ConsumerRecord, OffsetAndMetadata, RecordMetadata, TopicPartition
 from temporalio.client import WorkflowHandle
 from tests.integration.relay.members import Members
 from tests.integration.relay.process import get, run, topic_settings
 from tests.integration.relay.waiting import Far, Scene, completed, event, relay
-from tests.support import committed_offsets, consume_all, eventually, produce
+from tests.support import consume_all, eventually, group_commits, produce
 
 import completion_relay.membership
 from completion_relay.consumer import Consumer
 from completion_relay.demo.broker import end_session
+from completion_relay.offset_map import decode
 from completion_schemas.audit import AuditRecord
 from completion_schemas.cloudevents import encode_record
 from completion_schemas.dispositions import DeadLetterReason, Disposition
@@ -89,9 +90,13 @@ async def under_way(http: str, count: int) -> None:
 
 async def committed(scene: Scene) -> dict[int, int]:
     """Return what the group of the scene's relays has committed, by partition."""
-    return await committed_offsets(
-        scene.kafka, f"{scene.topics.completions}.g", scene.topics.completions
-    )
+    return {number: commit.offset for number, commit in (await commits(scene)).items()}
+
+
+async def commits(scene: Scene) -> dict[int, OffsetAndMetadata]:
+    """Return the same with its metadata."""
+    topic = scene.topics.completions
+    return await group_commits(scene.kafka, f"{topic}.g", topic)
 
 
 def after(positions: list[RecordMetadata]) -> dict[int, int]:
@@ -294,19 +299,18 @@ async def test_nothing_behind_an_undecided_record_is_committed(scene: Scene, hel
         await _applied(scene, partition=0)
         first = await emit_to(scene, 0, event(reference, completed()))
         last = await _applied(scene, partition=0)
-        other = await _applied(scene, partition=1)
 
-        async def other_is_committed() -> dict[int, int] | None:
-            offsets = await committed(scene)
-            return offsets if offsets.get(1) == other.offset + 1 else None
+        async def last_is_settled_ahead() -> int | None:
+            commit = (await commits(scene))[0]
+            ahead = decode(commit.offset, commit.metadata)
+            return commit.offset if ahead == [range(last.offset, last.offset + 1)] else None
 
-        # One commit is of all partitions: this one came after `last` was decided.
-        offsets = await eventually(other_is_committed, what="a commit")
-        assert offsets[0] == first.offset
+        # The commit that knows of `last` has come as far as `first`, and no farther.
+        assert await eventually(last_is_settled_ahead, what="its commit") == first.offset
         async with held.worker():
             await handle.result()
             await scene.decided(first)
-    assert await committed(scene) == after([last, other])
+    assert await committed(scene) == after([last])
 
 
 async def _applied(scene: Scene, *, partition: int) -> RecordMetadata:

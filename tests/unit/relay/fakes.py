@@ -232,7 +232,9 @@ class RecordingObserver:
     def called(self, outcome: str, answer: Answer, seconds: float) -> None:
         self._journal.append(f"called {answer.status}")
 
-    def retried(self, namespace: str, answer: Answer, mark: RecordMark, seconds: float) -> None:
+    def retried(
+        self, namespace: str, answer: Answer, mark: RecordMark, *, waits: int, seconds: float
+    ) -> None:
         self._journal.append(f"retried {answer.status}")
 
     def halted(self, namespace: str, detail: str) -> None:

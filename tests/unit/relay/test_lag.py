@@ -14,6 +14,7 @@ from completion_relay.lag import Lag
 from completion_relay.ledger import PartitionLedger
 from completion_relay.observe import Observer
 from completion_relay.parking import Order
+from completion_relay.silence import Reading
 
 PARTITION = TopicPartition("completions", 3)
 END = 100
@@ -31,6 +32,7 @@ def stuck(held: Assigned) -> str | None:
         parked="completions.parked",
         assigned=lambda: [held],
         end_of=lambda _: END,
+        readings=dict,
     ).look()
     return health.problems.get("stuck")
 
@@ -88,6 +90,7 @@ def lag(held: Assigned, *, parked: str = "completions.parked") -> Lag:
         parked=parked,
         assigned=lambda: [held],
         end_of=lambda _: END,
+        readings=dict,
     )
 
 
@@ -95,9 +98,13 @@ def assigned(ledger: PartitionLedger) -> Assigned:
     return Assigned(PARTITION, ledger, cast("Journal", None), Order())
 
 
-def lag_of(ledger: PartitionLedger) -> float | None:
+def lag_of(
+    ledger: PartitionLedger, *, read_to: int | None = None, begun: bool = True
+) -> float | None:
     observer = Observer(namespaces=("orders",), health=Health())
     held = assigned(ledger)
+    if not begun:
+        held.fetched.extend(fetched([END - 1]))
     Lag(
         observer,
         VirtualClock(),
@@ -105,6 +112,7 @@ def lag_of(ledger: PartitionLedger) -> float | None:
         parked="completions.parked",
         assigned=lambda: [held],
         end_of=lambda _: END,
+        readings=lambda: {PARTITION: Reading(read_to, has_some=False, is_paused=False)},
     )
     labels = {"topic": "completions", "partition": "3"}
     return observer.metrics.registry.get_sample_value("completion_relay_consumer_lag", labels)
@@ -128,3 +136,18 @@ def test_a_partition_that_is_decided_to_its_end_is_not_behind() -> None:
     ledger.receive(END - 1, size=1, at=0.0)
     ledger.settle(END - 1)
     assert lag_of(ledger) == 0
+
+
+def test_a_transactions_marker_behind_the_last_record_is_no_lag() -> None:
+    """As behind each parked record: the topic would have lag for ever."""
+    ledger = PartitionLedger(epoch=1, window=9, window_bytes=10**9, begin=40)
+    ledger.receive(END - 2, size=1, at=0.0)
+    ledger.settle(END - 2)
+    assert lag_of(ledger, read_to=END) == 0
+
+
+def test_what_is_read_and_not_decided_is_behind_however_far_it_is_read() -> None:
+    ledger = PartitionLedger(epoch=1, window=9, window_bytes=10**9, begin=40)
+    assert lag_of(ledger, read_to=END, begun=False) == 60
+    ledger.receive(50, size=1, at=0.0)
+    assert lag_of(ledger, read_to=END) == 50

@@ -26,11 +26,13 @@ from completion_relay.lag import Lag
 from completion_relay.load import ConfigurationError
 from completion_relay.membership import check_member, end_member, end_of, new_member, readings_of
 from completion_relay.observe import Observer
+from completion_relay.odd_headers import UnreadableBatchError
 from completion_relay.pipeline import Pipeline
 from completion_relay.room import Room
 from completion_relay.settings import KafkaSettings, RelaySettings, TopicSettings
 from completion_relay.silence import End, Reading, Silence
 from completion_relay.takeover import Takeover
+from completion_relay.unreadable import Unreadable
 from completion_relay.work import Workshop
 
 _POLL_MS = 200
@@ -83,6 +85,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._workshop = Workshop(pipeline, topics, relay, observer, clock, ends=self._ends)
         self._room = Room(topics.parked, observer)
         self._intake = Intake(self._workshop, room=room, on_error=self._end, clock=clock)
+        self._unreadable = Unreadable(observer, clock)
         self._takeover = Takeover(
             options,
             topics=topics,
@@ -90,6 +93,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             relay=relay,
             observer=observer,
             lost=self._end,
+            unreadable=self._unreadable,
             clock=clock,
         )
         self._silence = Silence(observer, clock)
@@ -107,8 +111,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._over: asyncio.Future[None]
         """Raises when the membership has to end: a partition was lost, or could not be taken."""
         self._giving_up: asyncio.Task[bool] | None = None
-        self._retaking: asyncio.Task[None] | None = None
-        self._is_taking = False
+        self._taking: asyncio.Task[None] | None = None
         self._polled_at = 0.0
         self._epoch = 0
 
@@ -170,48 +173,50 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             await end_member(self._consumer)
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        """Take the partitions, and read each from where the group had come.
+        """Hold the partitions, and have them taken.
 
-        aiokafka logs and swallows what a listener raises: it ends the membership instead.
+        Not here: from the join on aiokafka sends no heartbeat until this returns, and to read what is
+        parked may take longer than a session. A member that took them here would be thrown out each time,
+        and never come to decide anything.
         """
+        if self._over.done():
+            return  # the membership has ended meanwhile
         self._epoch += 1
-        over, self._is_taking = self._over, True
-        try:
-            taken, left = await self._takeover.take(self._consumer, assigned, epoch=self._epoch)
-        except Exception as error:  # noqa: BLE001 - swallowed, it would leave a member that does nothing
-            if not over.done():
-                over.set_exception(error)
-            return
-        finally:
-            self._is_taking = False
-        if over.done():
-            # The membership has ended meanwhile, and has given up what it knew of.
-            await close_journals(held.journal for held in taken.values())
-            return
-        self._assigned = taken
-        if left:
-            self._retaking = asyncio.create_task(self._retake(left))
-        self._observer.well("group")
-        self._observer.stage(
-            "assigned", partitions=self._numbers(taken), without_leader=self._numbers(left)
-        )
+        for partition in assigned:
+            # Else aiokafka looks for a position by itself, and fetches from there.
+            self._consumer.seek(partition, 0)
+            self._consumer.pause(partition)
+        self._taking = asyncio.create_task(self._take(assigned))
 
-    def _numbers(self, partitions: Iterable[TopicPartition]) -> list[int]:
-        return sorted(tp.partition for tp in partitions if tp.topic == self._topics.completions)
-
-    async def _retake(self, left: set[TopicPartition]) -> None:
-        """Take what no broker led as soon as one does; ended by the next rebalance."""
+    async def _take(self, partitions: set[TopicPartition]) -> None:
+        """Take what was assigned, and what no broker leads as soon as one does; ended by the next rebalance."""
         try:
+            left = await self._take_led(partitions)
+            self._observer.well("group")
             while left:
                 await self._clock.sleep(_RETAKE_SECONDS)
                 waits = await self._takeover.without_leader(left)
                 if led := left - waits:
-                    taken, again = await self._takeover.take(self._consumer, led, epoch=self._epoch)
-                    left = waits | again
-                    self._assigned = {**self._assigned, **taken}
-                    self._observer.stage("assigned", partitions=self._numbers(self._assigned))
+                    left = waits | await self._take_led(led)
         except Exception as error:  # noqa: BLE001 - nobody else would hear of it
             self._end(error)
+
+    async def _take_led(self, partitions: set[TopicPartition]) -> set[TopicPartition]:
+        """Take those of the partitions that a broker leads, and return the others."""
+        taken, left = await self._takeover.take(self._consumer, partitions, epoch=self._epoch)
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # Told to end while it disconnected from Kafka, which does not let itself be told.
+            await close_journals(held.journal for held in taken.values())
+            raise asyncio.CancelledError
+        self._assigned = {**self._assigned, **taken}
+        self._observer.stage(
+            "assigned", partitions=self._numbers(self._assigned), without_leader=self._numbers(left)
+        )
+        return left
+
+    def _numbers(self, partitions: Iterable[TopicPartition]) -> list[int]:
+        return sorted(tp.partition for tp in partitions if tp.topic == self._topics.completions)
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Decide what is under way as far as time allows, commit, and give up the rest."""
@@ -223,9 +228,10 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         """Decide what is under way as far as time allows, and write it; False if some is left."""
         if self._giving_up is None or self._giving_up.done():
             assigned, self._assigned = self._assigned, {}
-            if self._retaking is not None:
-                self._retaking.cancel()
+            if self._taking is not None:
+                self._taking.cancel()
             self._intake.forget()
+            self._unreadable.well(assigned)
             self._giving_up = asyncio.create_task(self._give_back(assigned))
         # A stop during a rebalance waits for the same one; and neither of them cuts it short:
         # what is decided would not be written, and the producers would stay.
@@ -235,10 +241,10 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         for held in assigned.values():
             held.place.closing.set()
         drained = await self._intake.lanes.drain(self._relay.drain_timeout)
-        if self._retaking is not None:
+        if self._taking is not None:
             # It must not take a partition from whoever has it next.
-            await asyncio.wait({self._retaking})
-            self._retaking = None
+            await asyncio.wait({self._taking})
+            self._taking = None
         await close_journals(held.journal for held in assigned.values())
         return drained
 
@@ -264,7 +270,10 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             return
         check_member(self._consumer)
         self._room.make(
-            self._consumer, self._assigned, stop=self._is_away() or self._intake.has_enough
+            self._consumer,
+            self._assigned,
+            stop=self._is_away() or self._intake.has_enough,
+            left_alone=self._unreadable.left_alone(),
         )
         self._polled_at = self._clock.monotonic()
         # Also with all partitions paused or none assigned: a member that does not poll stalls the group.
@@ -285,12 +294,14 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             if stopping.done():
                 return
             if not polling.done():
-                if self._is_taking:
-                    return  # which may take long where much is parked, and has bounds of its own
                 raise TimeoutError(f"no answer to a poll for {patience:g} s")
             batches = polling.result()
         except NoOffsetForPartitionError:
             # The position is ours to set, and the listener has not come to it yet.
+            self._rewind()
+            return
+        except UnreadableBatchError as error:
+            self._unreadable.found(error)
             self._rewind()
             return
         finally:
@@ -300,6 +311,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             # aiokafka fetches before the listener has come to the position: that is older than the takeover.
             self._rewind()
             return
+        self._unreadable.well(batches)
         for partition, records in batches.items():
             held = self._assigned.get(partition)
             if held is not None:  # else whoever has the partition next gets them

@@ -3,6 +3,7 @@
 aiokafka 0.14 decodes the names in a batch's iterator, strictly. The UnicodeDecodeError comes out of
 `getmany()`, which reads the same batch again at the next try: one such record, and nothing of its
 partition is read any more. A broker looks at no header's name, and a C client may write any bytes.
+A batch that cannot be read at all is an error that says where it is: aiokafka's own stops every partition.
 Touches aiokafka, two private names of its fetcher.
 """
 
@@ -17,10 +18,26 @@ from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
-from aiokafka.structs import ConsumerRecord
+from aiokafka.structs import ConsumerRecord, TopicPartition
 
 _LENGTH = struct.Struct(">8xi")
 """Of any batch: its first offset, and how many bytes come behind this (`memory_records.py`)."""
+
+
+class UnreadableBatchError(CorruptRecordException):  # type: ignore[misc]
+    """A batch is there and cannot be read: its bytes are damaged, or a codec is missing."""
+
+    def __init__(self, partition: TopicPartition, offset: int, why: Exception) -> None:
+        """Name it.
+
+        Args:
+            partition: Where it is.
+            offset: The first one that cannot be read.
+            why: What reading it raised.
+        """
+        self.partition = partition
+        place = f"{partition.topic}/{partition.partition}/{offset}"
+        super().__init__(f"the batch at {place} cannot be read: {type(why).__name__}: {why}")
 
 
 def read_odd_headers() -> None:
@@ -29,7 +46,7 @@ def read_odd_headers() -> None:
     To be called by whoever makes a consumer, as often as it likes. It cannot be for one
     consumer alone: the fetcher has the two classes from its module, at each fetch. What aiokafka
     can read it reads as ever, and as fast: a batch costs one call more, a record nothing. A batch
-    that is corrupt stays an error.
+    that is corrupt stays an error, an `UnreadableBatchError`.
     """
     fetcher.MemoryRecords = _Batches
     fetcher.PartitionRecords = _Records
@@ -41,6 +58,12 @@ class _Records(PartitionRecords):  # type: ignore[misc]
     _records: Any
 
     def _unpack_records(self) -> Iterator[ConsumerRecord]:
+        try:
+            yield from self._any_names()
+        except Exception as error:
+            raise UnreadableBatchError(self._tp, self.next_fetch_offset, error) from error
+
+    def _any_names(self) -> Iterator[ConsumerRecord]:
         records = self._records
         while True:
             try:

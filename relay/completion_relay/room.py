@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
@@ -36,8 +36,9 @@ class Room:
         held: Mapping[TopicPartition, Assigned],
         *,
         stop: bool,
+        left_alone: Collection[TopicPartition] = (),
     ) -> None:
-        """Pause what is full and go on with what is not; asked before every poll.
+        """Pause what is full or not taken yet and go on with what is not; asked before every poll.
 
         Every one, because aiokafka forgets pauses when it rebalances.
 
@@ -46,12 +47,15 @@ class Room:
             held: What is held of them.
             stop: Whether no event is to be taken. An instruction may be what helps: so a little of the
                 parked topic is fetched all the same, and not begun.
+            left_alone: Of which nothing is to be fetched, whatever there is.
         """
-        assigned = consumer.assignment() & held.keys()
-        full = {partition for partition in assigned if held[partition].ledger.is_full}
-        to_pause = full
+        assigned = consumer.assignment()
+        # What is not taken has no position of its own yet: its records would be of no use.
+        to_pause = {
+            tp for tp in assigned if tp not in held or held[tp].ledger.is_full or tp in left_alone
+        }
         if stop:
-            to_pause = {tp for tp in assigned if tp in full or not self._is_heard(held[tp])}
+            to_pause |= {tp for tp in assigned - to_pause if not self._is_heard(held[tp])}
         paused = consumer.paused()
         if to_pause - paused:
             consumer.pause(*(to_pause - paused))

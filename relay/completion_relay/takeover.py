@@ -25,16 +25,21 @@ from completion_relay.kafka_probe import KafkaProbe
 from completion_relay.ledger import PartitionLedger
 from completion_relay.membership import FETCH_BYTES, end_member
 from completion_relay.observe import Observer
-from completion_relay.odd_headers import read_odd_headers
+from completion_relay.odd_headers import UnreadableBatchError, read_odd_headers
 from completion_relay.parking import Order, ParkedRecordError, read_ticket
 from completion_relay.place import Place
 from completion_relay.settings import KafkaSettings, RelaySettings, TopicSettings
 from completion_relay.silence import End, NoAnswer
 from completion_relay.told import Instructions
+from completion_relay.unreadable import Unreadable
 
 _POLL_MS = 200
 _ANSWER_SECONDS = 10.0
 _ASK_AGAIN_SECONDS = 0.5
+_SURE_SECONDS = 10.0
+"""For so long it has to be told that a partition ends before what was committed. A broker that was suspended
+tells the end that it knew, until it learns that it leads no more; believed at once, all of the partition would
+be decided again."""
 _SILENCE_SECONDS = 30.0
 """Without a step forward in what is parked; aiokafka only brings nothing when Kafka is away."""
 
@@ -89,6 +94,7 @@ class Takeover:
         relay: RelaySettings,
         observer: Observer,
         lost: Callable[[LostPartitionError], None],
+        unreadable: Unreadable,
         clock: Clock,
     ) -> None:
         """Take nothing yet.
@@ -100,6 +106,7 @@ class Takeover:
             relay: Window and intervals.
             observer: Told of what an operator must know.
             lost: Called when a partition has turned out to be another member's.
+            unreadable: Told of what is parked and cannot be read.
             clock: Time.
         """
         self._options = options
@@ -108,6 +115,7 @@ class Takeover:
         self._relay = relay
         self._observer = observer
         self._watch = _Watch(observer, lost)
+        self._unreadable = unreadable
         self._clock = clock
 
     async def take(
@@ -116,8 +124,9 @@ class Takeover:
         """Take the partitions and set the consumer's positions.
 
         Returns:
-            What is taken, and what is left for later, paused: no broker tells where it ends, or
-            where the one of the same number on the other topic does.
+            What is taken, and what is left for later, as it was: no broker tells where it ends, or
+            what is parked of it cannot be read; or so it is with the one of the same number on the
+            other topic.
 
         Raises:
             KafkaError: Kafka does not let us; what was taken is given back.
@@ -128,21 +137,30 @@ class Takeover:
             committed = await _opened(journals)
             # Not before: until then whoever had them may have written, and parked, some more.
             ends, begins = await self._bounds(partitions)
+            give_up = self._clock.monotonic() + _SURE_SECONDS
+            while _is_beyond(committed, ends) and self._clock.monotonic() < give_up:
+                await self._clock.sleep(_ASK_AGAIN_SECONDS)
+                ends, begins = await self._bounds(partitions)
             left = _left(partitions, ends, begins)
             starts = {
                 tp: start_of(offset, beginning=begins[tp], end=ends[tp])
                 for tp, offset in committed.items()
                 if tp not in left
             }
-            shared = await self._parked(starts, ends)
+            shared = None
+            while shared is None:
+                try:
+                    shared = await self._parked(starts, ends)
+                except UnreadableBatchError as error:
+                    # From the beginning without it: what the poll had of the others is gone (facts C).
+                    self._unreadable.found(error)
+                    left |= {tp for tp in partitions if tp.partition == error.partition.partition}
+                    starts = {tp: start for tp, start in starts.items() if tp not in left}
+            self._unreadable.well(starts)
             await close_journals(journals[tp] for tp in left)
         except BaseException:
             await close_journals(journals.values())
             raise
-        for partition in left:
-            # Else aiokafka looks for a position by itself, and fetches from there.
-            consumer.seek(partition, 0)
-            consumer.pause(partition)
         for partition, start in starts.items():
             if start.problem is not None:
                 self._observer.jumped(partition.topic, partition.partition, start.problem)
@@ -320,6 +338,15 @@ def _left(
 ) -> set[TopicPartition]:
     unknown = {tp.partition for tp in partitions if tp not in ends or tp not in begins}
     return {tp for tp in partitions if tp.partition in unknown}
+
+
+def _is_beyond(
+    committed: Mapping[TopicPartition, OffsetAndMetadata | None], ends: Mapping[TopicPartition, int]
+) -> bool:
+    return any(
+        offset is not None and tp in ends and offset.offset > ends[tp]
+        for tp, offset in committed.items()
+    )
 
 
 def _known(ends: Mapping[TopicPartition, End]) -> dict[TopicPartition, int]:

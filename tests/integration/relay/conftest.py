@@ -36,13 +36,14 @@ async def far(scene: Scene) -> AsyncIterator[Far]:
 @pytest.fixture
 def members(monkeypatch: pytest.MonkeyPatch) -> Members:
     seen = Members()
-    original = Consumer.on_partitions_assigned
+    original = Consumer._take_led
 
-    async def spy(self: Consumer, assigned: set[TopicPartition]) -> None:
-        await original(self, assigned)
+    async def spy(self: Consumer, assigned: set[TopicPartition]) -> set[TopicPartition]:
+        left = await original(self, assigned)
         seen.assignments.append((self, assigned))
+        return left
 
-    monkeypatch.setattr(Consumer, "on_partitions_assigned", spy)
+    monkeypatch.setattr(Consumer, "_take_led", spy)
     return seen
 
 

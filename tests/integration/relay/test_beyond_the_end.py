@@ -6,6 +6,8 @@ decided again, and that is said.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
@@ -15,11 +17,19 @@ from tests.integration.relay.test_promises import committed, emit_to, metric, pl
 from tests.integration.relay.waiting import Scene, completed, event, relay
 from tests.support import create_topics, eventually
 
+import completion_relay.takeover
+from completion_relay.kafka_probe import KafkaProbe
 from completion_relay.observe import Observer
 from completion_relay.offset_map import encode
+from completion_relay.silence import End
 from completion_schemas.dispositions import Disposition
 
 BEYOND = 1_000
+
+
+@pytest.fixture(autouse=True)
+def sure_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(completion_relay.takeover, "_SURE_SECONDS", 0.1)
 
 
 @pytest.fixture
@@ -88,6 +98,33 @@ async def test_what_there_is_is_decided_again_and_that_is_said_and_counted(
             if each.HasField("activity_task_completed_event_attributes")
         ]
         assert len(ends) == 1
+
+
+async def test_an_end_that_only_a_broker_which_leads_no_more_tells_is_not_believed(
+    scene: Scene, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was suspended tells what it knew, until it hears of the others."""
+    positions = []
+    async with relay(scene.settings()):
+        for _ in range(2):
+            _, reference = await scene.waiting()
+            positions.append(await emit_to(scene, 0, event(reference, completed())))
+            await scene.decided(positions[-1])
+    original, stale = KafkaProbe.ends, [1, 1]
+
+    async def ends(self: KafkaProbe, partitions: Any, **how: Any) -> dict[TopicPartition, End]:
+        found: dict[TopicPartition, End] = await original(self, partitions, **how)
+        at = TopicPartition(scene.topics.completions, 0)
+        return {**found, at: stale.pop()} if stale and at in found else found
+
+    monkeypatch.setattr(KafkaProbe, "ends", ends)
+    monkeypatch.setattr(completion_relay.takeover, "_SURE_SECONDS", 60.0)
+    async with relay(scene.settings()):
+        _, reference = await scene.waiting()
+        positions.append(await emit_to(scene, 0, event(reference, completed())))
+        await scene.decided(positions[-1])
+    assert (stale, told) == ([], [])
+    assert places(await scene.audit()) == places(positions)
 
 
 async def test_a_topic_that_was_made_anew_is_read_from_its_beginning(scene: Scene) -> None:

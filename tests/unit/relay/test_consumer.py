@@ -22,6 +22,7 @@ from completion_relay.observe import Observer
 from completion_relay.parking import Order
 from completion_relay.pipeline import Pipeline
 from completion_relay.settings import KafkaSettings, RelaySettings, TopicSettings
+from completion_relay.takeover import Takeover
 
 PARTITION = TopicPartition("completions", 3)
 A_POLL_TAKES = KafkaSettings.model_construct(rebalance_timeout_ms=20, session_timeout_ms=10)
@@ -60,6 +61,9 @@ class Member:
 
     def pause(self, *partitions: TopicPartition) -> None:
         self.stopped = self.stopped | set(partitions)
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        self.stopped = self.stopped - set(partitions)
 
     def highwater(self, _: TopicPartition) -> int:
         return 100
@@ -106,10 +110,36 @@ async def test_a_poll_that_has_no_answer_ends_the_membership(polls: Polls) -> No
         await polls.poll()
 
 
-async def test_a_takeover_that_takes_longer_than_a_poll_may_does_not(polls: Polls) -> None:
-    """Where much is parked, all of it is read before anything is decided."""
-    polls.consumer._is_taking = True
+async def test_the_group_does_not_wait_for_a_takeover(
+    polls: Polls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Aiokafka sends no heartbeat until the listener returns; where much is parked, that is long."""
+    taking, is_ended = asyncio.Event(), asyncio.Event()
+
+    async def for_ever(*_: object, **__: object) -> None:
+        taking.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            is_ended.set()
+
+    monkeypatch.setattr(Takeover, "take", for_ever)
+    await polls.consumer.on_partitions_assigned({PARTITION})
+    await taking.wait()
+    # Nothing of it is fetched meanwhile, nor looked for.
+    assert (polls.member.stopped, polls.member.sought) == ({PARTITION}, {PARTITION: 0})
+    polls.member.brings = dict
     await polls.poll()
+    assert polls.member.stopped == {PARTITION}
+    await polls.consumer.on_partitions_revoked({PARTITION})
+    assert is_ended.is_set()
+
+
+async def test_a_member_that_has_ended_takes_nothing(polls: Polls) -> None:
+    """Its listener may be called all the same, and nobody would give the partitions back."""
+    polls.consumer._over.cancel()
+    await polls.consumer.on_partitions_assigned({PARTITION})
+    assert polls.consumer._taking is None
 
 
 async def test_what_was_fetched_before_a_takeover_had_set_the_position_is_fetched_again(

@@ -16,7 +16,7 @@ from tests.odd_headers import Written, batch
 
 import completion_relay
 from completion_relay import odd_headers
-from completion_relay.odd_headers import read_odd_headers
+from completion_relay.odd_headers import UnreadableBatchError, read_odd_headers
 
 ODD = [(b"\xff\xfe", b"1"), (b"caf\xc3\xa9", None), (b"", b"")]
 NONE, GZIP, SNAPPY, LZ4, ZSTD = range(5)
@@ -146,7 +146,7 @@ def test_a_batch_with_a_wrong_checksum_stays_an_error() -> None:
     data[-1] ^= 1
     records = fetched(bytes(data))
     assert next(records).value == b"a"
-    with pytest.raises(CorruptRecordException, match="Invalid CRC"):
+    with pytest.raises(UnreadableBatchError, match=r"t/0/1 cannot be read: .*Invalid CRC"):
         next(records)
 
 

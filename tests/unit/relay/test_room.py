@@ -69,6 +69,16 @@ def test_a_partition_that_is_full_is_paused_until_there_is_room() -> None:
     assert rooms.paused() == set()
 
 
+def test_a_partition_that_is_not_taken_yet_stays_paused() -> None:
+    """It stands at no position of the group's: what it brought would be of no use, or out of range."""
+    rooms = Rooms()
+    held = rooms.held.pop(EVENTS)
+    assert rooms.paused() == {EVENTS}
+    assert rooms.paused(stop=True) == {EVENTS}
+    rooms.held[EVENTS] = held
+    assert rooms.paused() == set()
+
+
 def test_a_partition_whose_bytes_are_used_up_is_paused_and_what_waits_there_is_told() -> None:
     rooms = Rooms(window=1_000)
     held = rooms.held[EVENTS]

@@ -101,12 +101,13 @@ class TopicSource:
     async def range(self, since: UnixNanos | None, until: UnixNanos | None) -> dict[int, Span]:
         """Return the offsets of these times, by the broker's time index."""
         begin, end = await self._reader.beginning(), await self._reader.end()
-        # Kafka knows milliseconds: what was put within that of a time is told by its own time.
+        # Kafka knows milliseconds: what was put within that of a time is read on either side of it, and
+        # told by its own time (`Selection.matches`).
         first, last = begin, end
         if since is not None:
             first = await self._reader.written_since(since // 10**6, end)
         if until is not None:
-            last = await self._reader.written_since(until // 10**6, end)
+            last = await self._reader.written_since(-(-until // 10**6), end)
         return {
             at.partition: Span(first[at], last[at]).within(Span(begin[at], end[at]))
             for at in self._reader.partitions

@@ -127,7 +127,8 @@ def replay(
         typer.Option(
             metavar="FILE",
             help="Write them to a new file instead of sending them. It is there when all of it is "
-            "written; until then it is FILE.part. It holds task tokens: whoever reads it may end the "
+            "written; until then it is FILE.part. They are as they were: what is to be changed is given "
+            "with --from-file. It holds task tokens: whoever reads it may end the "
             "activities. Only you can, as it is made.",
             rich_help_panel=_CHANGES,
         ),

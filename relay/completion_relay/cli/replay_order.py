@@ -86,6 +86,12 @@ class Asked:
         Raises:
             CompletionError: something cannot be meant; the message names it, the problem and the fix.
         """
+        if self.is_export and (self.namespace_map or self.to_topic is not None):
+            # A file has the events as they were: a mapping that it took no notice of would be missed.
+            raise InputError(
+                "--to-file writes events as they are: leave out --namespace-map and --to-topic, and give "
+                "them with --from-file, when they are sent"
+            )
         selection = self._selection(now)
         changes = Changes(self._topic(settings), self._namespaces())
         return Order(

@@ -35,6 +35,8 @@ ALL = ("--from", "1h")
         ((*ALL, "--to-topic", "no topic"), "is no topic's name"),
         ((*ALL, "--namespace-map", "orders"), "write OLD=NEW"),
         ((*ALL, "--namespace-map", "a=b", "--namespace-map", "a=c"), "gives a two new ones"),
+        ((*ALL, "--to-file", "f", "--namespace-map", "a=b"), "give them with --from-file"),
+        ((*ALL, "--to-file", "f", "--to-topic", "elsewhere"), "give them with --from-file"),
         ((*ALL, "--id", "no name"), "name it otherwise"),
         (("--from", "yesterday"), "is not a time"),
         (("--event-id", ""), "--event-id is empty: give an id, or leave it out"),

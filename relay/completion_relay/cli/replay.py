@@ -265,6 +265,7 @@ def replay(
     how = How(
         dry_run=dry_run,
         yes=yes,
+        from_file=from_file,
         to_file=to_file,
         parked_file=parked_file,
         rate=rate,

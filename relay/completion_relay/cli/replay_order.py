@@ -1,13 +1,15 @@
-"""Room `cli`: what the options of `replay` amount to, or why they amount to nothing. Touches nothing."""
+"""Room `cli`: what the options of `replay` amount to, or why they amount to nothing. Touches files' names."""
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from completion_relay.cli.times import parse_time
 from completion_relay.cli.token_file import InputError
+from completion_relay.part_file import part_of
 from completion_relay.replay.again import Changes
 from completion_relay.replay.checkpoint import check_name
 from completion_relay.replay.progress import digest_of
@@ -30,6 +32,7 @@ class How:
 
     dry_run: bool
     yes: bool
+    from_file: Path | None
     to_file: Path | None
     parked_file: Path | None
     rate: float | None
@@ -52,6 +55,22 @@ class How:
             raise InputError("--wait waits for what was sent: give it with --yes")
         if self.parked_file is not None and given not in (["--yes"], ["--to-file"]):
             raise InputError("--parked-file is written with --yes or --to-file: give one of them")
+        self._check_files()
+
+    def _check_files(self) -> None:
+        """Refuse one file for two things: one would write over the other, or read what it writes itself."""
+        named: dict[str, str] = {}
+        for option, path in (
+            ("--from-file", self.from_file),
+            ("--to-file", self.to_file),
+            ("the .part of --to-file", None if self.to_file is None else part_of(self.to_file)),
+            ("--parked-file", self.parked_file),
+        ):
+            if path is None:
+                continue
+            other = named.setdefault(os.path.realpath(path), option)
+            if other != option:
+                raise InputError(f"{option} and {other} are the same file, {path}: name another")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

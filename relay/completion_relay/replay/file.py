@@ -50,7 +50,7 @@ class Export:
             path: Where.
 
         Raises:
-            FileError: it is there already, or cannot be made.
+            FileError: it is there already, at the end too, or cannot be made.
         """
         what, part = f"{option} {path}", part_of(path)
         with ExitStack() as opened:
@@ -63,12 +63,16 @@ class Export:
                 ) from None
             with gone_at_error(part):
                 # Asked with the part in hand: of two exports to one file the other one is over.
-                if os.path.lexists(path):
-                    raise FileError(
-                        f"{what}: it is there already, and is not written over: name another"
-                    )
+                cls._check_free(what, path)
                 yield export
+                # And again: somebody else may have made one meanwhile.
+                cls._check_free(what, path)
                 export.move(part, path)
+
+    @staticmethod
+    def _check_free(what: str, path: Path) -> None:
+        if os.path.lexists(path):
+            raise FileError(f"{what}: it is there already, and is not written over: name another")
 
     @classmethod
     @contextmanager

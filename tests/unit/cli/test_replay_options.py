@@ -52,6 +52,31 @@ def test_what_cannot_be_meant_is_refused_with_the_way_out(
     assert result.stderr.startswith("error: ")
 
 
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("--to-file", "f", "--parked-file", "f"),
+        ("--to-file", "f", "--parked-file", "here/../f"),
+        ("--to-file", "f", "--parked-file", "link"),
+        ("--to-file", "f", "--parked-file", "f.part"),
+        ("--from-file", "f", "--parked-file", "f", "--yes"),
+        ("--from-file", "link", "--parked-file", "f", "--yes"),
+        ("--from-file", "f", "--to-file", "f"),
+    ],
+)
+def test_one_file_for_two_things_is_refused(
+    files: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events over the cap were lost with it, or added to the very file that was read."""
+    monkeypatch.chdir(tmp_path)
+    Path("here").mkdir()
+    Path("link").symlink_to("f")
+    result = CliRunner().invoke(app, ["replay", *ALL, *files], prog_name="completion-relay")
+    assert result.exit_code == 2
+    assert "are the same file" in result.stderr
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["here", "link"]
+
+
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     gone = str(tmp_path / "gone.jsonl")
     result = CliRunner().invoke(app, ["replay", "--from-file", gone], prog_name="completion-relay")

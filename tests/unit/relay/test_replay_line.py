@@ -179,6 +179,15 @@ def test_a_file_that_is_there_is_not_written_over_and_leaves_no_part(tmp_path: P
     assert {one.name: one.read_text() for one in tmp_path.iterdir()} == {path.name: "precious"}
 
 
+def test_a_file_that_comes_while_another_one_of_its_name_is_written_is_not_written_over(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "kept.jsonl"
+    with pytest.raises(FileError, match="is there already"), Export.create("--to-file", path):
+        path.write_text("precious")
+    assert {one.name: one.read_text() for one in tmp_path.iterdir()} == {path.name: "precious"}
+
+
 def test_the_part_of_another_export_is_not_touched_and_the_way_out_is_said(tmp_path: Path) -> None:
     """It may be under way; of one that was killed nobody but a person knows."""
     part = tmp_path / "kept.jsonl.part"

@@ -96,6 +96,10 @@ async def send(
                     result.sent += sent
                     if is_followed:
                         result.origins.update(treated.kept.origin for treated in chunk)
+                        # Nobody decides what its topic did not take.
+                        result.origins.difference_update(
+                            one.kept.origin for one in sender.too_large
+                        )
                     step(sent)
                     await pace.after(len(chunk))
         await sender.put((), {number: mark.span.end for number, mark in sender.marks.items()})

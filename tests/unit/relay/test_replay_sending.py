@@ -1,0 +1,175 @@
+"""What a replay sends, and what it writes down of it, on a Kafka in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import InvalidProducerEpoch, MessageSizeTooLargeError
+from aiokafka.structs import OffsetAndMetadata
+from tests.unit.relay.trails import MemoryTrail
+
+from completion_relay.replay import sender as room
+from completion_relay.replay.again import Changes, Kept
+from completion_relay.replay.headers import Position
+from completion_relay.replay.progress import Mark, read_mark
+from completion_relay.replay.reading import Order, Reading
+from completion_relay.replay.selection import Selection, Span
+from completion_relay.replay.sending import Result, send
+from completion_relay.replay.source import Batch
+from completion_relay.settings import Settings
+from completion_schemas.record import KafkaRecord
+from completion_schemas.times import UnixNanos
+
+TOPIC = "completions"
+
+
+class Topic:
+    """A topic in memory: the values of each partition, from offset 0."""
+
+    topic: str | None = TOPIC
+
+    def __init__(self, values: Sequence[Sequence[bytes]]) -> None:
+        self.values = [list(of) for of in values]
+        self.begin = 0
+
+    async def range(self, since: UnixNanos | None, until: UnixNanos | None) -> dict[int, Span]:
+        del since, until
+        return {number: Span(self.begin, len(of)) for number, of in enumerate(self.values)}
+
+    async def there(self, spans: Mapping[int, Span]) -> dict[int, Span]:
+        return dict(spans)
+
+    async def read(self, spans: Mapping[int, Sequence[Span]]) -> AsyncGenerator[Batch, None]:
+        for number, of in spans.items():
+            for span in of:
+                for offset in range(span.begin, span.end):
+                    record = KafkaRecord(b"k", self.values[number][offset], ())
+                    place = Position(TOPIC, number, offset)
+                    kept = Kept(place, 2_000, record, (number, offset))
+                    yield Batch([kept], {number: offset + 1})
+
+
+class _Builder:
+    def __init__(self) -> None:
+        self.values: list[bytes] = []
+
+    def append(self, *, value: bytes, **_: Any) -> object:
+        self.values.append(value)
+        return self
+
+    def close(self) -> None:
+        pass
+
+
+class Kafka:
+    """What is committed."""
+
+    def __init__(self, partitions: int) -> None:
+        self.partitions = partitions
+        self.sent: list[bytes] = []
+        self.offsets: dict[TopicPartition, OffsetAndMetadata] = {}
+        self.written: list[set[int]] = []
+        """Of which partitions each transaction wrote the progress."""
+        self.owner: object = None
+
+    def producer(self, **_: Any) -> _Producer:
+        return _Producer(self)
+
+    @property
+    def marks(self) -> dict[int, Mark]:
+        found = {at.partition: read_mark(*of) for at, of in self.offsets.items()}
+        return {number: mark for number, mark in found.items() if mark is not None}
+
+
+class _Producer:
+    """As much of aiokafka's as a replay uses; one that starts fences the one before."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        self._kafka = kafka
+
+    async def start(self) -> None:
+        self._kafka.owner = self
+
+    async def stop(self) -> None:
+        pass
+
+    async def partitions_for(self, topic: str) -> set[int]:
+        del topic
+        return set(range(self._kafka.partitions))
+
+    async def begin_transaction(self) -> None:
+        self._values: list[bytes] = []
+
+    def create_batch(self) -> _Builder:
+        return _Builder()
+
+    async def send_batch(
+        self, built: _Builder, topic: str, *, partition: int
+    ) -> asyncio.Future[None]:
+        del topic, partition
+        outcome = asyncio.get_running_loop().create_future()
+        if b"large" in built.values:
+            outcome.set_exception(MessageSizeTooLargeError())
+        else:
+            self._values += built.values
+            outcome.set_result(None)
+        return outcome
+
+    async def send_offsets_to_transaction(
+        self, offsets: Mapping[TopicPartition, OffsetAndMetadata], group: str
+    ) -> None:
+        del group
+        self._offsets = offsets
+
+    async def commit_transaction(self) -> None:
+        if self._kafka.owner is not self:
+            raise InvalidProducerEpoch
+        self._kafka.sent += self._values
+        self._kafka.offsets |= self._offsets
+        self._kafka.written.append({at.partition for at in self._offsets})
+
+
+class Run(Reading):
+    """One run of a replay, whose progress is in that Kafka."""
+
+    kafka: Kafka
+
+    async def progress(self) -> dict[int, Mark]:
+        return self.kafka.marks
+
+
+@pytest.fixture
+def kafka(monkeypatch: pytest.MonkeyPatch) -> Kafka:
+    kafka = Kafka(2)
+    monkeypatch.setattr(room, "AIOKafkaProducer", kafka.producer)
+    return kafka
+
+
+async def planned(kafka: Kafka, topic: Topic, *, since: int = 1) -> Run:
+    """Return a run that has found out how far it has come, and could send."""
+    order = Order(
+        selection=Selection(since=UnixNanos(since)), changes=Changes(TOPIC), digest="d", name="n"
+    )
+    run = Run(order, Settings(), {}, topic, MemoryTrail())
+    run.kafka = kafka
+    await run._find_out()
+    await run.prepare()
+    return run
+
+
+async def sent_by(run: Run, *, is_followed: bool = False) -> Result:
+    result = Result()
+    await send(run, result, rate=None, parked=None, is_followed=is_followed)
+    return result
+
+
+async def test_what_its_topic_did_not_take_is_not_waited_for(kafka: Kafka) -> None:
+    run = await planned(kafka, Topic([[b"a", b"large", b"b"], []]))
+    result = await sent_by(run, is_followed=True)
+    assert (result.sent, kafka.sent) == (2, [b"a", b"b"])
+    assert [treated.kept.at for treated in result.too_large] == [(0, 1)]
+    assert result.origins == {Position(TOPIC, 0, 0), Position(TOPIC, 0, 2)}

@@ -78,6 +78,19 @@ class Mark:
             self.sent_earlier + self.sent,
         )
 
+    def covers(self, other: Mark) -> bool:
+        """Whether a run with this range reads all that one with the other range would read.
+
+        It may go further: without a time, what has come since is in the later one's range.
+        """
+        return (self.digest, self.since, self.until, self.before, self.span.begin) == (
+            other.digest,
+            other.since,
+            other.until,
+            other.before,
+            other.span.begin,
+        ) and self.span.end >= other.span.end
+
     @property
     def metadata(self) -> str:
         """What is written beside the offset; Kafka takes 4,096 bytes, this has some 700 at most."""

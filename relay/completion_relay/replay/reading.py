@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from completion_relay.audit_trail import AuditTrail
 from completion_relay.replay.again import Changes, Kept
-from completion_relay.replay.checkpoint import read_progress
+from completion_relay.replay.checkpoint import ReplayError, read_progress
 from completion_relay.replay.decisions import Decisions
 from completion_relay.replay.headers import Position
 from completion_relay.replay.plan import Sieve
@@ -157,6 +157,27 @@ class Reading:
             await admin.partitions(self.order.changes.topic)
             return await read_progress(
                 admin, self.order.name, self.progress_topic, digest=self.order.digest
+            )
+
+    def check(self, found: Mapping[int, Mark]) -> None:
+        """Look whether what was planned can be sent where Kafka has this progress.
+
+        Two runs of the same words that begin soon after one another plan two ranges, the later one from a
+        later time or offset on. Gone on with by the first one's progress, all between the two would count
+        as done, and nobody would have read it.
+
+        Raises:
+            ReplayError: another run has begun since, and what it reads is not all in this one's range.
+        """
+        has_moved = found != self.finished  # else nobody has begun
+        if has_moved and not (
+            found.keys() == self.marks.keys()
+            and all(self.marks[number].covers(mark) for number, mark in found.items())
+        ):
+            raise ReplayError(
+                f"replay {self.order.name}: another run of it has begun since this one was planned, and "
+                "with another range, as of another time: this one sends nothing; let the other one end, "
+                "or type the same command again to go on in its place"
             )
 
     async def _find_out(self) -> None:

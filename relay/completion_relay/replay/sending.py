@@ -74,16 +74,19 @@ async def send(
         step: Told how many were sent.
 
     Raises:
-        ReplayError: another run of the same replay has begun.
+        ReplayError: another run of the same replay has begun, meanwhile or since the plan.
         KafkaError: Kafka cannot be reached, or refuses.
     """
     order, pace = reading.order, _Pace(rate)
     sender = Sender(reading.options, order.name, order.changes, reading.progress_topic)
     try:
+        # Another run that has begun otherwise meanwhile is not ended for a plan that does not hold any more.
+        reading.check(await reading.progress())
         await sender.open()
-        # Not before: a transaction of an earlier run may have been under way until now.
+        # Asked again: a transaction of an earlier run may have been under way until now.
         sender.marks = await reading.progress()
-        if sender.marks == reading.finished:  # and no other run of this one has begun since
+        reading.check(sender.marks)
+        if sender.marks == reading.finished:
             await sender.begin(reading.marks)
         reached: dict[int, int] = {}
         async with contextlib.aclosing(reading.read_on(sender.marks)) as batches:

@@ -14,6 +14,7 @@ from tests.unit.relay.trails import MemoryTrail
 
 from completion_relay.replay import sender as room
 from completion_relay.replay.again import Changes, Kept
+from completion_relay.replay.checkpoint import ReplayError
 from completion_relay.replay.headers import Position
 from completion_relay.replay.progress import Mark, read_mark
 from completion_relay.replay.reading import Order, Reading
@@ -173,3 +174,76 @@ async def test_what_its_topic_did_not_take_is_not_waited_for(kafka: Kafka) -> No
     assert (result.sent, kafka.sent) == (2, [b"a", b"b"])
     assert [treated.kept.at for treated in result.too_large] == [(0, 1)]
     assert result.origins == {Position(TOPIC, 0, 0), Position(TOPIC, 0, 2)}
+
+
+async def test_a_run_that_planned_another_range_than_the_one_that_has_begun_since_skips_nothing(
+    kafka: Kafka,
+) -> None:
+    """`--from 1h`, typed again half a minute later while the first run still plans."""
+    topic = Topic([[b"a", b"b", b"c", b"d"], []])
+    first = await planned(kafka, topic, since=1)
+    topic.begin = 2  # where the later hour begins
+    later = await planned(kafka, topic, since=31)
+    await begun(first, kafka)
+    owner = kafka.owner
+    with pytest.raises(ReplayError, match=r"has begun since .* type the same command again"):
+        await sent_by(later)
+    assert (kafka.sent, kafka.owner) == ([], owner), "the first run goes on"
+
+    again = await planned(kafka, topic, since=61)
+    await sent_by(again)
+    assert kafka.sent == [b"a", b"b", b"c", b"d"]
+
+
+async def test_a_run_that_begins_while_a_later_one_opens_is_not_overlooked(
+    kafka: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = Topic([[b"a", b"b"], []])
+    first = await planned(kafka, topic, since=1)
+    topic.begin = 1
+    later = await planned(kafka, topic, since=31)
+
+    async def start(producer: _Producer) -> None:
+        await begun(first, kafka)
+        kafka.owner = producer
+
+    monkeypatch.setattr(_Producer, "start", start)
+    with pytest.raises(ReplayError, match="has begun since"):
+        await sent_by(later)
+
+
+async def test_a_run_of_the_same_range_goes_on_in_place_of_the_one_that_has_begun_since(
+    kafka: Kafka,
+) -> None:
+    topic = Topic([[b"a", b"b"], [b"c"]])
+    first, later = await planned(kafka, topic), await planned(kafka, topic)
+    await begun(first, kafka)
+    kafka.offsets |= offsets_of({0: kafka.marks[0].at(1, sent=1)})
+    assert (await sent_by(later)).sent == 2
+    assert kafka.sent == [b"b", b"c"]
+
+
+async def test_without_a_time_a_later_run_takes_what_has_come_since_the_first_one_began(
+    kafka: Kafka,
+) -> None:
+    topic = Topic([[b"a"], [b"b"]])
+    first = await planned(kafka, topic)
+    topic.values[0].append(b"c")
+    later = await planned(kafka, topic)
+    await begun(first, kafka)
+    await sent_by(later)
+    assert kafka.sent == [b"a", b"c", b"b"]
+    assert (await planned(kafka, topic)).is_done
+
+
+async def begun(run: Run, kafka: Kafka) -> None:
+    """Write down a run's range, and no more."""
+    kafka.owner = run
+    kafka.offsets |= offsets_of(run.marks)
+
+
+def offsets_of(marks: Mapping[int, Mark]) -> dict[TopicPartition, OffsetAndMetadata]:
+    return {
+        TopicPartition(TOPIC, number): OffsetAndMetadata(mark.reached, mark.metadata)
+        for number, mark in marks.items()
+    }

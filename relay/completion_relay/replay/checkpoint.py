@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from completion_relay.replay.progress import Mark, read_mark
+from completion_relay.replay.progress import Mark, missing, read_mark
 from completion_relay.topic_admin import TopicAdmin
 from completion_schemas.errors import CompletionError
 
@@ -59,7 +59,7 @@ async def read_progress(
         digest: Of what is replayed.
 
     Raises:
-        ReplayError: it was begun for something else.
+        ReplayError: it was begun for something else, or Kafka has forgotten a part of its progress.
         KafkaError: Kafka cannot be reached, or refuses.
     """
     marks: dict[int, Mark] = {}
@@ -74,4 +74,11 @@ async def read_progress(
                 "name with --id, or the same options as then"
             )
         marks[tp.partition] = mark
+    if gone := missing(marks):
+        numbers = ", ".join(map(str, gone))
+        raise ReplayError(
+            f"replay {name}: Kafka has forgotten how far it had come in the partitions {numbers} of {topic} "
+            "(offsets.retention.minutes), and nobody knows what it has sent of them: give another name with "
+            "--id to send all of it once more; what is decided stays decided"
+        )
     return marks

@@ -43,6 +43,8 @@ class Mark:
     """What earlier replays of the same words have had of the partition."""
     sent_earlier: int = 0
     """Events that those have sent."""
+    partitions: int = 0
+    """How many marks the replay has, one a partition; 0: a version that did not write it began it."""
 
     @property
     def is_done(self) -> bool:
@@ -53,13 +55,16 @@ class Mark:
         """Return the mark after so many more events have been sent, and all up to an offset read."""
         return replace(self, reached=max(self.reached, reached), sent=self.sent + sent)
 
-    def beyond(self, span: Span, *, since: UnixNanos | None, until: UnixNanos | None) -> Mark:
+    def beyond(
+        self, span: Span, *, since: UnixNanos | None, until: UnixNanos | None, partitions: int
+    ) -> Mark:
         """Return the mark with which the next replay of the same words begins: behind all that this one had.
 
         Args:
             span: What the partition has now of what the words ask for.
             since: `--from`, as it is now.
             until: `--to`, likewise.
+            partitions: How many there are now.
         """
         # Of two runs of one replay the later one may have gone further than the range of the first.
         had = Span(self.span.begin, max(self.span.end, self.reached))
@@ -76,6 +81,7 @@ class Mark:
             until,
             tuple(before),
             self.sent_earlier + self.sent,
+            partitions,
         )
 
     def covers(self, other: Mark) -> bool:
@@ -104,6 +110,7 @@ class Mark:
             "until": self.until,
             "before": [(span.begin, span.end) for span in self.before],
             "sent_earlier": self.sent_earlier,
+            "partitions": self.partitions,
         }
         return json.dumps(fields, separators=(",", ":"))
 
@@ -117,15 +124,33 @@ def read_mark(offset: int, metadata: str) -> Mark | None:
         begin, end, sent = fields["begin"], fields["end"], fields["sent"]
         since, until = fields["since"], fields["until"]
         before, sent_earlier = fields.get("before", []), fields.get("sent_earlier", 0)
+        partitions = fields.get("partitions", 0)
         spans = tuple(Span(begin_, end_) for begin_, end_ in before)
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    numbers = [offset, begin, end, sent, sent_earlier]
+    numbers = [offset, begin, end, sent, sent_earlier, partitions]
     numbers += [number for number in (since, until) if number is not None]
     numbers += [number for span in spans for number in (span.begin, span.end)]
     if not all(type(number) is int and number in _NUMBERS for number in numbers):
         return None
-    return Mark(fields["digest"], Span(begin, end), offset, sent, since, until, spans, sent_earlier)
+    return Mark(
+        fields["digest"],
+        Span(begin, end),
+        offset,
+        sent,
+        since,
+        until,
+        spans,
+        sent_earlier,
+        partitions,
+    )
+
+
+def missing(marks: Mapping[int, Mark]) -> list[int]:
+    """Return the partitions of a replay whose marks Kafka has no more, while it has some of the others."""
+    # Of a version that did not write how many there are, at least the gaps tell.
+    there = max((max(mark.partitions, number + 1) for number, mark in marks.items()), default=0)
+    return [number for number in range(there) if number not in marks]
 
 
 def digest_of(parts: Mapping[str, Any]) -> str:

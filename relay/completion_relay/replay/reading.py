@@ -188,11 +188,13 @@ class Reading:
             self._selection = replace(self._selection, since=mark.since, until=mark.until)
             return
         since, until = self._selection.since, self._selection.until
+        spans = await self._source.range(since, until)
+        count = len(spans)
         marks = {
-            number: found[number].beyond(span, since=since, until=until)
+            number: found[number].beyond(span, since=since, until=until, partitions=count)
             if number in found
-            else Mark(self.order.digest, span, span.begin, 0, since, until)
-            for number, span in (await self._source.range(since, until)).items()
+            else Mark(self.order.digest, span, span.begin, 0, since, until, partitions=count)
+            for number, span in spans.items()
         }
         if found and all(mark.is_done for mark in marks.values()):
             self.marks, self.has_begun = found, True

@@ -127,11 +127,13 @@ class Sender:
         self, records: Mapping[TopicPartition, list[KafkaRecord]], marks: dict[int, Mark]
     ) -> None:
         assert self._producer is not None  # noqa: S101 - `open` comes first
+        # Of all partitions, also those that have not moved: Kafka forgets each one's progress so long after
+        # it was last written, and a replay would go on without those that were forgotten.
         offsets = {
             TopicPartition(self.progress_topic, number): OffsetAndMetadata(
                 mark.reached, mark.metadata
             )
-            for number, mark in marks.items()
+            for number, mark in {**self.marks, **marks}.items()
         }
         try:
             await transact_to(self._producer, records, offsets, group=group_of(self.name))

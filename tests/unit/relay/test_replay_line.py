@@ -47,6 +47,7 @@ marks = st.builds(
     st.none() | offsets.map(UnixNanos),
     st.lists(st.builds(Span, offsets, offsets), max_size=8).map(tuple),
     offsets,
+    offsets,
 )
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | strategies.texts,
@@ -117,7 +118,7 @@ def test_the_replays_of_the_same_words_have_each_offset_once_and_know_what_was_h
     mark, had = Mark("d", Span(0, 0), 0), set[int]()
     for begin, more in ranges:
         span = Span(begin, begin + more)
-        mark = mark.at(mark.span.end, sent=1).beyond(span, since=None, until=None)
+        mark = mark.at(mark.span.end, sent=1).beyond(span, since=None, until=None, partitions=1)
         new = set(range(mark.span.begin, mark.span.end))
         assert had.isdisjoint(new)
         assert new == {offset for offset in range(span.begin, span.end) if offset >= mark.reached}
@@ -129,14 +130,14 @@ def test_the_replays_of_the_same_words_have_each_offset_once_and_know_what_was_h
 
 def test_what_a_later_run_read_beyond_the_range_of_the_first_is_had() -> None:
     mark = Mark("d", Span(0, 10), 0).at(15, sent=3)
-    later = mark.beyond(Span(5, 20), since=None, until=None)
+    later = mark.beyond(Span(5, 20), since=None, until=None, partitions=1)
     assert (later.span, later.reached, later.before) == (Span(15, 20), 15, (Span(0, 15),))
 
 
 def test_progress_of_a_version_that_had_no_earlier_replays_is_read() -> None:
     mark = Mark("d", Span(0, 10), 5, 3)
     fields = json.loads(mark.metadata)
-    del fields["before"], fields["sent_earlier"]
+    del fields["before"], fields["sent_earlier"], fields["partitions"]
     assert read_mark(5, json.dumps(fields)) == mark
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from aiokafka import TopicPartition
@@ -14,7 +15,7 @@ from tests.unit.relay.trails import MemoryTrail
 
 from completion_relay.replay import sender as room
 from completion_relay.replay.again import Changes, Kept
-from completion_relay.replay.checkpoint import ReplayError
+from completion_relay.replay.checkpoint import ReplayError, read_progress
 from completion_relay.replay.headers import Position
 from completion_relay.replay.progress import Mark, read_mark
 from completion_relay.replay.reading import Order, Reading
@@ -234,6 +235,43 @@ async def test_without_a_time_a_later_run_takes_what_has_come_since_the_first_on
     await sent_by(later)
     assert kafka.sent == [b"a", b"c", b"b"]
     assert (await planned(kafka, topic)).is_done
+
+
+async def test_each_transaction_writes_the_progress_of_all_partitions(kafka: Kafka) -> None:
+    """Kafka forgets that of each partition so long after it was written last, and not that of the group."""
+    run = await planned(kafka, Topic([[b"a", b"b"], [b"c"]]))
+    await sent_by(run)
+    assert kafka.written
+    assert all(numbers == {0, 1} for numbers in kafka.written)
+
+
+async def test_progress_of_which_kafka_has_forgotten_a_part_is_refused(kafka: Kafka) -> None:
+    """What is not there would be taken for nothing to do, or for nothing done."""
+    topic = Topic([[b"a", b"b"], [b"c"]])
+    await sent_by(await planned(kafka, topic))
+    for numbers, is_refused in (({0, 1}, False), ({0}, True), ({1}, True), (set[int](), False)):
+        left = {at: of for at, of in kafka.offsets.items() if at.partition in numbers}
+        said = await refused(left)
+        assert ("has forgotten how far" in said) is is_refused, numbers
+    assert await refused(offsets_of({0: Mark("d", Span(0, 9), 5)})) == "", "of an earlier version"
+    assert "in the partitions 0 of" in await refused(offsets_of({1: Mark("d", Span(0, 9), 5)}))
+
+
+async def refused(offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> str:
+    """Return why progress cannot be read that is in these offsets; empty: it can."""
+
+    async def list_consumer_group_offsets(group: str) -> Mapping[TopicPartition, OffsetAndMetadata]:
+        assert group == "completion-replay-n"
+        return offsets
+
+    admin = SimpleNamespace(
+        client=SimpleNamespace(list_consumer_group_offsets=list_consumer_group_offsets)
+    )
+    try:
+        await read_progress(cast("Any", admin), "n", TOPIC, digest="d")
+    except ReplayError as error:
+        return str(error)
+    return ""
 
 
 async def begun(run: Run, kafka: Kafka) -> None:

@@ -24,7 +24,7 @@ from completion_relay.replay.plan import Sieve
 from completion_relay.replay.progress import Mark, digest_of
 from completion_relay.replay.selection import END, Selection, Span, after, runs_of
 from completion_relay.replay.source import Batch, FileSource, Source, TopicSource
-from completion_relay.replay.trail import follow, read_trail
+from completion_relay.replay.trail import Named, follow, read_trail
 from completion_relay.settings import Settings
 from completion_relay.topic_admin import TopicAdmin
 from completion_relay.topic_reader import Offsets, Progress
@@ -81,7 +81,7 @@ class Reading:
         """Whose partitions the progress is kept for."""
         self.decisions = Decisions()
         self.gone = 0
-        """Events that the audit trail names and the topic has no more."""
+        """Events that the audit trail names and the topic has no more, as far as they are asked for."""
         self.cut = 0
         """Offsets of its range that the topic has no more and that no run has come to: events at most,
         for a transaction's marker has an offset, too."""
@@ -244,14 +244,7 @@ class Reading:
             self._spans[number] = spans
         if by_name:
             whole = await self._source.there({number: Span(0, END) for number in there})
-            # What an earlier run, or an earlier replay of the same words, has sent is not missed.
-            sent = self.marks if self.has_begun else self.finished
-            self.gone = sum(
-                (sent[number].reached if number in sent else 0) <= offset < whole[number].begin
-                for number, offsets in named.items()
-                for offset in offsets
-                if number in whole
-            )
+            self.gone = self._gone(named, {number: span.begin for number, span in whole.items()})
         self.decisions = decisions
         self.sieve = Sieve(
             selection,
@@ -263,7 +256,23 @@ class Reading:
             else lambda _: True,
         )
 
-    def _reads(self, position: Position, named: Mapping[int, set[int]] | None) -> bool:
+    def _gone(self, named: Named, begins: Mapping[int, int]) -> int:
+        # What an earlier run, or an earlier replay of the same words, has sent is not missed.
+        sent = self.marks if self.has_begun else self.finished
+        count = 0
+        for number, begin in begins.items():
+            asked = self.marks[number].span
+            if begin < asked.begin:
+                continue  # even of what is there the oldest is not asked for
+            had = sent[number].reached if number in sent else 0
+            spans = self._selection.spans(number, Span(had, min(begin, asked.end)))
+            count += sum(
+                may_be and any(offset in span for span in spans)
+                for offset, may_be in named.get(number, {}).items()
+            )
+        return count
+
+    def _reads(self, position: Position, named: Named | None) -> bool:
         if position.topic != self._source.topic:
             return False
         mark = self.marks.get(position.partition)

@@ -101,6 +101,17 @@ class Selection:
         asked = sorted(span.within(there) for number, span in self.offsets if number == partition)
         return joined([span for span in asked if span.begin < span.end])
 
+    def may_be_of(self, occurred_at: UnixNanos | None, received_at: UnixNanos) -> bool:
+        """Return whether a record may have been put on the topic within the times, as the trail tells.
+
+        Args:
+            occurred_at: When its event was made, before that; None: nobody knows.
+            received_at: When a relay took it, after that.
+        """
+        is_before = self.since is not None and received_at < self.since
+        is_after = self.until is not None and occurred_at is not None and occurred_at >= self.until
+        return not (is_before or is_after)
+
     def matches(self, kept: Kept, event: CompletionEvent | None) -> bool:
         """Return whether a record is asked for, as far as it says itself.
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
 
 from completion_relay.audit_trail import CLOCK_SLACK_MS, AuditEntry, AuditTrail
 from completion_relay.replay.decisions import Decisions, Ended
@@ -14,6 +15,10 @@ from completion_relay.replay.selection import Selection
 from completion_relay.topic_reader import Offsets, Progress
 from completion_schemas.audit import AuditRecord
 from completion_schemas.times import UnixNanos
+
+Named: TypeAlias = Mapping[int, Mapping[int, bool]]
+"""Partitions and offsets, and whether each may have been put there at a time that is asked for: a record
+tells its own, but those that the topic has no more."""
 
 
 async def read_trail(
@@ -25,7 +30,7 @@ async def read_trail(
     known: Iterable[AuditRecord] = (),
     known_until: Mapping[int, int] | None = None,
     progress: Callable[[Progress], None],
-) -> tuple[Decisions, Mapping[int, set[int]]]:
+) -> tuple[Decisions, Named]:
     """Return what the trail says of events, and which records of a topic it names as asked for.
 
     None are named where the selection needs no trail.
@@ -42,12 +47,15 @@ async def read_trail(
     Raises:
         KafkaError: Kafka cannot be reached, or refuses.
     """
-    decisions, named = Decisions(), defaultdict[int, set[int]](set)
+    decisions, named = Decisions(), defaultdict[int, dict[int, bool]](dict)
 
     def note(record: AuditRecord) -> None:
         decisions.note(record)
         if selection.needs_trail and record.topic == topic and _is_named(selection, record):
-            named[record.partition].add(record.offset)
+            of_partition = named[record.partition]
+            of_partition[record.offset] = of_partition.get(
+                record.offset, True
+            ) and selection.may_be_of(record.occurred_at, record.received_at)
 
     for record in known:
         # The topic is read from that time on; an index has what was decided before, too.

@@ -9,7 +9,7 @@ from tests.unit.relay.trails import MemoryTrail, decision
 
 from completion_relay.replay.again import Changes, Kept, again
 from completion_relay.replay.headers import Position
-from completion_relay.replay.plan import Treatment
+from completion_relay.replay.plan import Plan, Treatment
 from completion_relay.replay.progress import Mark
 from completion_relay.replay.reading import Order, Reading
 from completion_relay.replay.selection import Selection, Span
@@ -82,6 +82,56 @@ async def test_of_events_that_the_trail_names_those_alone_are_gone_that_were_not
     named = Selection(event_ids=frozenset({"e"}))
     reading = await prepared(named, Mark("d", Span(10, 50), 20), begin=25, trail=trail)
     assert (reading.gone, reading.cut) == (1, 0)
+
+
+async def gone(selection: Selection, mark: Mark, *, begin: int, offsets: Sequence[int]) -> int:
+    """Return how many are told as gone, where an event at each of these offsets occurred at its second."""
+    trail = MemoryTrail()
+    for offset in offsets:
+        when = UnixNanos(offset * 10**9)
+        trail.append(
+            replace(decision("e", decided=offset + 1), offset=offset, occurred_at=when), written=1
+        )
+    order = Order(selection=selection, changes=Changes("completions"), digest="d")
+    reading = Reading(order, Settings(), {}, Source(begin), trail)
+    reading.marks = {0: mark}
+    await reading.prepare()
+    return reading.gone
+
+
+NAMED = Selection(event_ids=frozenset({"e"}))
+
+
+async def test_of_events_that_are_gone_those_of_other_offsets_are_not_missed() -> None:
+    asked = replace(NAMED, offsets=((0, Span(15, 20)), (1, Span(22, 23))))
+    mark = Mark("d", Span(25, 100), 25)
+    assert await gone(asked, mark, begin=25, offsets=[14, 15, 19, 20, 22]) == 2
+
+
+async def test_of_events_that_are_gone_those_put_at_other_times_are_not_missed() -> None:
+    """All of what is asked for is gone, and some of what came later, too."""
+    asked = replace(NAMED, since=UnixNanos(10 * 10**9), until=UnixNanos(20 * 10**9))
+    mark = Mark("d", Span(25, 25), 25, 0, asked.since, asked.until)
+    assert await gone(asked, mark, begin=25, offsets=[8, 10, 15, 19, 20, 22]) == 3
+
+
+async def test_of_events_that_are_gone_none_is_missed_where_older_ones_are_there() -> None:
+    """The record at 15 is there and was put before the time: the clock of who made the one at 14 is fast."""
+    asked = replace(NAMED, since=UnixNanos(10 * 10**9))
+    mark = Mark("d", Span(18, 100), 18, 0, asked.since)
+    assert await gone(asked, mark, begin=15, offsets=[14]) == 0
+
+
+async def test_a_finished_replay_of_whose_other_events_some_are_gone_has_no_news() -> None:
+    trail = MemoryTrail()
+    trail.append(replace(decision("e", decided=1), offset=22), written=1)
+    selection = replace(NAMED, offsets=((0, Span(10, 20)),))
+    order = Order(selection=selection, changes=Changes("completions"), digest="d")
+    reading = Progress(order, Settings(), {}, Grown(25), trail)
+    reading.kept = {0: Mark("d", Span(10, 20), 20, 1)}
+    await reading._find_out()
+    await reading.prepare()
+    assert not Plan(gone=reading.gone).has_news
 
 
 async def test_of_what_the_index_has_nothing_counts_that_was_decided_before_the_range() -> None:

@@ -89,7 +89,7 @@ class Sender:
             reached: The next offset of each partition that was read on.
 
         Raises:
-            ReplayError: another run of the same replay has begun.
+            ReplayError: another run of the same replay has begun, or this one stood still for too long.
             KafkaError: whether it is sent, only the committed offsets know.
         """
         try:
@@ -139,8 +139,9 @@ class Sender:
             await transact_to(self._producer, records, offsets, group=group_of(self.name))
         except (ProducerFenced, InvalidProducerEpoch):
             raise ReplayError(
-                f"replay {self.name}: another run of it has begun and goes on in place of this one: "
-                "let one of them run"
+                f"replay {self.name}: Kafka lets this run send no more: another run of it has begun, and goes "
+                f"on in its place; or it stood still for {_TRANSACTION_MS // 1_000} s with a transaction open. "
+                "If no other one runs, type the same command again: it goes on where this one stopped"
             ) from None
         self.marks.update(marks)
 

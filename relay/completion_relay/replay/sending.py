@@ -74,7 +74,8 @@ async def send(
         step: Told how many were sent.
 
     Raises:
-        ReplayError: another run of the same replay has begun, meanwhile or since the plan.
+        ReplayError: another run of the same replay has begun, meanwhile or since the plan, or this one stood
+            still for too long.
         KafkaError: Kafka cannot be reached, or refuses.
     """
     order, pace = reading.order, _Pace(rate)

@@ -20,6 +20,7 @@ from completion_relay.replay.headers import Position
 from completion_relay.replay.progress import Mark, read_mark
 from completion_relay.replay.reading import Order, Reading
 from completion_relay.replay.selection import Selection, Span
+from completion_relay.replay.sender import Sender
 from completion_relay.replay.sending import Result, send
 from completion_relay.replay.source import Batch
 from completion_relay.settings import Settings
@@ -272,6 +273,19 @@ async def refused(offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> str:
     except ReplayError as error:
         return str(error)
     return ""
+
+
+async def test_a_run_that_kafka_has_ended_says_both_reasons_and_what_to_type(kafka: Kafka) -> None:
+    """Kafka says the same to one that another has taken the place of, and to one that was suspended."""
+    run = await planned(kafka, Topic([[b"a"], []]))
+    sender = Sender({}, "n", run.order.changes, TOPIC, dict(run.marks))
+    await sender.open()
+    kafka.owner = None
+    with pytest.raises(ReplayError) as ended:
+        await sender.begin(run.marks)
+    assert "another run of it has begun" in str(ended.value)
+    assert "or it stood still for 10 s with a transaction open" in str(ended.value)
+    assert "type the same command again: it goes on where this one stopped" in str(ended.value)
 
 
 async def begun(run: Run, kafka: Kafka) -> None:

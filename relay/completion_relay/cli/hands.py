@@ -25,10 +25,16 @@ from completion_relay.cli.options import (
 from completion_relay.cli.output import print_note, printable
 from completion_relay.cli.progress import scanning
 from completion_relay.cli.reach import REQUEST_TIMEOUT_MS, reaching_kafka
-from completion_relay.cli.times import TimeError, parse_deadline, parse_duration, show_time
+from completion_relay.cli.times import (
+    TimeError,
+    parse_deadline,
+    parse_duration,
+    show_duration,
+    show_time,
+)
 from completion_relay.cli.token_file import InputError
 from completion_relay.connections import kafka_options
-from completion_relay.instruction import LONGEST, MAX_TEXT, Instruction, who_and_why
+from completion_relay.instruction import LONGEST, MAX_TEXT, Instruction
 from completion_relay.settings import Settings
 from completion_relay.undecided.search import Found, Wanted, decided_by, find
 from completion_schemas.times import UnixNanos
@@ -86,7 +92,7 @@ def skip(
         meant(event),
         by=_by(by),
         why=_text("--why", why),
-        until=None,
+        ends=None,
         yes=yes,
         wait=wait,
         as_json=as_json,
@@ -128,28 +134,72 @@ def park(
         completion-relay park order-42-approved --for 2h --why "ticket 7: the worker is being mended"
     """
     settings = settings_from(config, kafka=kafka, database=database)
-    now = UnixNanos(time.time_ns())
     if for_ is not None and until is not None:
         raise InputError("--for and --until say the same: give one of them")
-    option = "--for" if until is None else "--until"
-    ends = (
-        UnixNanos(now + parse_duration("--for", for_ or "1h"))
-        if until is None
-        else parse_deadline("--until", until, now)
-    )
-    # The instruction is dated when it is sent, and that is later: the limit holds then, too.
-    if not now < ends <= now + LONGEST:
-        raise TimeError(f"{option}: an event can be parked for 7 days at most: give a time before")
+    ends = _For(for_ or "1h") if until is None else _Until(until)
+    ends.at(UnixNanos(time.time_ns()))
     _act(
         settings,
         meant(event),
         by=_by(by),
         why=_text("--why", why),
-        until=ends,
+        ends=ends,
         yes=yes,
         wait=wait,
         as_json=as_json,
     )
+
+
+class _For:
+    """An event is to be parked for some time, which begins when it is said: a look may take longer.
+
+    Args:
+        text: How long.
+
+    Raises:
+        TimeError: it is no length of time, or none for which an event can be parked.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._length = parse_duration("--for", text)
+        if not 0 < self._length <= LONGEST:
+            raise TimeError(
+                f"--for {text!r}: an event can be parked for 1s at least, 7 days at most"
+            )
+
+    def __str__(self) -> str:
+        return f"for {show_duration(self._length)}"
+
+    def at(self, now: UnixNanos) -> UnixNanos:
+        """Return when that ends if it is said now."""
+        return UnixNanos(now + self._length)
+
+
+class _Until:
+    """An event is to be parked until a time."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._when = parse_deadline("--until", text, UnixNanos(time.time_ns()))
+
+    def __str__(self) -> str:
+        return f"until {show_time(self._when)}"
+
+    def at(self, now: UnixNanos) -> UnixNanos:
+        """Return the same time.
+
+        Raises:
+            TimeError: it is past by now, or too far ahead.
+        """
+        if self._when <= now:
+            raise TimeError(
+                f"--until {self._text!r} came before it could be said: give a later time, or --for"
+            )
+        if self._when > now + LONGEST:
+            raise TimeError(
+                f"--until {self._text!r}: an event can be parked for 7 days at most: give a time before"
+            )
+        return self._when
 
 
 def _by(given: str) -> str:
@@ -204,7 +254,7 @@ def _act(
     *,
     by: str,
     why: str,
-    until: UnixNanos | None,
+    ends: _For | _Until | None,
     yes: bool,
     wait: float,
     as_json: bool,
@@ -217,6 +267,15 @@ def _act(
         tell_why_not(settings, wanted, found, as_json=as_json)
         raise typer.Exit(NO)
     (event,) = found.undecided.values()
+    if not as_json:
+        show(settings, event, found.told.get(event.place))
+    if not yes:
+        what = "Skip it" if ends is None else f"Park it {ends}"
+        if not _confirmed(f"{what}, by {by}: {why}?"):
+            print_note("Nothing was changed.")
+            raise typer.Exit(NO)
+    # Only now: to find it took its time, and so did the answer.
+    now = UnixNanos(time.time_ns())
     instruction = Instruction(
         topic=settings.topics.completions,
         partition=event.first_partition,
@@ -224,16 +283,9 @@ def _act(
         event_id=event.event_id if event.is_readable else "",
         by=by,
         why=why,
-        at=UnixNanos(time.time_ns()),
-        until=until,
+        at=now,
+        until=None if ends is None else ends.at(now),
     )
-    if not as_json:
-        show(settings, event, found.told.get(event.place))
-    if not yes:
-        what = "Skip it" if until is None else f"Park it until {show_time(until)}"
-        if not _confirmed(f"{what}, {who_and_why(instruction)}?"):
-            print_note("Nothing was changed.")
-            raise typer.Exit(NO)
     with reaching_kafka(settings.kafka):
         outcome = asyncio.run(instruct(settings, instruction, wait=wait))
         if outcome is None and wait:

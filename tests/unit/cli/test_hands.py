@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,10 +13,11 @@ from typer.testing import CliRunner, Result
 
 from completion_relay.cli import hands
 from completion_relay.cli.app import app
+from completion_relay.cli.times import SECOND, show_time
 from completion_relay.instruction import Instruction
 from completion_relay.undecided.record import Undecided
 from completion_relay.undecided.search import Found
-from completion_schemas.times import UnixNanos
+from completion_schemas.times import UnixNanos, nanos_rfc3339
 
 FOUND = Undecided(
     topic="completions",
@@ -42,6 +44,36 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[Instruction]:
     monkeypatch.setattr(hands, "instruct", instruct)
     monkeypatch.setattr(hands, "_can_ask", lambda: True)
     return said
+
+
+class Clock:
+    """The time of the command, which goes on only where a test says so."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = UnixNanos(time.time_ns())
+        self._monkeypatch = monkeypatch
+        monkeypatch.setattr(hands, "time", SimpleNamespace(time_ns=lambda: self.now))
+
+    def take(self, nanos: int, *, by: str) -> None:
+        """Have the look or the answer take so long."""
+
+        def confirmed(_: str) -> bool:
+            self.now += nanos
+            return True
+
+        async def find(*_: Any) -> Found:
+            self.now += nanos
+            return Found(undecided={FOUND.place: FOUND})
+
+        if by == "the look":
+            self._monkeypatch.setattr(hands, "find", find)
+        else:
+            self._monkeypatch.setattr(hands, "_confirmed", confirmed)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
 
 
 def found(monkeypatch: pytest.MonkeyPatch, event: Undecided) -> None:
@@ -78,10 +110,56 @@ def test_a_park_asks_with_its_time_and_lasts_an_hour_unless_said(
     written: list[Instruction],
 ) -> None:
     result = invoke("park", "e-1", answer="y\n")
-    assert "Park it until 2" in result.output
+    assert "Park it for 1 h 0 m, by ann: ticket 7?" in result.output
     (instruction,) = written
-    assert instruction.until is not None
-    assert 0 <= 3_600 * 10**9 - (instruction.until - instruction.at) < 60 * 10**9
+    assert instruction.until == instruction.at + 3_600 * SECOND
+
+
+def test_a_park_until_a_time_asks_with_that(written: list[Instruction]) -> None:
+    when = UnixNanos((time.time_ns() // SECOND + 3_600) * SECOND)
+    result = invoke("park", "e-1", "--until", nanos_rfc3339(when), answer="y\n")
+    assert f"Park it until {show_time(when)}, by ann: ticket 7?" in result.output
+    assert [instruction.until for instruction in written] == [when]
+
+
+@pytest.mark.parametrize("slow", ["the look", "the answer"])
+def test_a_short_park_begins_when_it_is_said_however_long_that_took(
+    written: list[Instruction], clock: Clock, slow: str
+) -> None:
+    clock.take(5 * SECOND, by=slow)
+    result = invoke("park", "e-1", "--for", "1s", answer="y\n")
+    assert result.exit_code == 0, result.output
+    (instruction,) = written
+    assert (instruction.at, instruction.until) == (clock.now, clock.now + SECOND)
+
+
+def test_a_time_that_came_before_it_could_be_said_is_named_with_the_fix(
+    written: list[Instruction], clock: Clock
+) -> None:
+    clock.take(5 * SECOND, by="the answer")
+    result = invoke("park", "e-1", "--until", "in 3s", answer="y\n")
+    assert result.exit_code == 2
+    assert "--until 'in 3s' came before it could be said: give a later time, or --for" in (
+        result.stderr
+    )
+    assert written == []
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--for", "0s"), "--for '0s': an event can be parked for 1s at least, 7 days at most"),
+        (("--for", "8d"), "--for '8d': an event can be parked for 1s at least, 7 days at most"),
+        (("--until", "in 8d"), "--until 'in 8d': an event can be parked for 7 days at most"),
+    ],
+)
+def test_a_time_that_cannot_be_is_named_before_anything_is_looked_for(
+    written: list[Instruction], monkeypatch: pytest.MonkeyPatch, args: tuple[str, str], said: str
+) -> None:
+    monkeypatch.setattr(hands, "find", None)
+    result = invoke("park", "e-1", *args, answer="y\n")
+    assert result.exit_code == 2
+    assert said in result.stderr
 
 
 def test_the_question_does_not_mix_with_what_a_program_reads(written: list[Instruction]) -> None:

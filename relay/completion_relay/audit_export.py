@@ -147,13 +147,16 @@ class JsonLines:
         self._stream.flush()
 
 
+_CRLF: Final = "\r\n"
+
+
 class Csv:
     """Comma-separated values as RFC 4180 has them, but with a line feed alone."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
         self._names = [field["name"] for field in _fields()]
-        self._writer = csv.writer(stream, lineterminator="\n")
+        self._writer = csv.writer(_LineFeeds(stream), lineterminator=_CRLF)
         self._writer.writerow(self._names)
 
     def write(self, rows: Sequence[Row]) -> None:
@@ -163,6 +166,21 @@ class Csv:
     def close(self) -> None:
         """Write what is still in memory."""
         self._stream.flush()
+
+
+class _LineFeeds:
+    """Takes rows that end as RFC 4180 has it, and ends them with the line feed alone.
+
+    Of carriage return and line feed `csv` quotes those that its line terminator has (before
+    Python 3.13), and every reader takes either for the end of a row.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._write = stream.write
+
+    def write(self, row: str) -> None:
+        """Write one."""
+        self._write(row.removesuffix(_CRLF) + "\n")
 
 
 def _csv(value: object) -> object:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import dataclasses
 import io
 import json
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +68,48 @@ def test_json_lines_lose_nothing(made: list[AuditRecord]) -> None:
     # Not splitlines(): U+2028 is a character like any other in JSON.
     lines = stream.getvalue().split("\n")[:-1]
     assert [json.loads(line) for line in lines] == [audit_to_json_dict(record) for record in made]
+
+
+# What a reader may take for the end of a row, of a field or of a text.
+SEPARATING = st.text(st.sampled_from('\r\n",; \ta\x00\x0b\x85\u2028'))
+
+
+@given(made=st.lists(audit_records(), max_size=5), details=st.lists(SEPARATING, min_size=5))
+def test_csv_loses_no_text_and_separates_rows_by_line_feeds(
+    made: list[AuditRecord], details: list[str]
+) -> None:
+    made = [
+        dataclasses.replace(record, detail=detail, workflow_id=detail[::-1])
+        for record, detail in zip(made, details, strict=False)
+    ]
+    stream = io.StringIO(newline="")
+    writer = written_to(stream, Format.CSV)
+    writer.write([audit_fields(encode_audit(record)) for record in made])
+    rows = list(rfc4180(stream.getvalue()))
+    assert rows == list(csv.reader(io.StringIO(stream.getvalue(), newline=""), strict=True))
+    names, *rest = rows
+    assert [dict(zip(names, row, strict=True)) for row in rest] == [
+        {name: as_csv(value) for name, value in audit_to_json_dict(record).items()}
+        for record in made
+    ]
+
+
+def as_csv(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return "" if value is None else str(value)
+
+
+def rfc4180(text: str) -> Iterator[list[str]]:
+    """Yield the rows as a reader by the letter of RFC 4180 has them that takes any line break outside quotes."""
+    row: list[str] = []
+    for quoted, plain, end in re.findall(r'(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r\n|\r|\n)', text):
+        row.append(quoted.replace('""', '"') or plain)
+        if end != ",":
+            yield row
+            row = []
 
 
 @pytest.mark.parametrize(

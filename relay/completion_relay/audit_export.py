@@ -121,7 +121,7 @@ class _Telling:
 
 
 def written_to(stream: IO[str], kind: Format) -> Writer:
-    """Return what writes to a stream that is open.
+    """Return what writes to a stream that is open, and takes any character.
 
     Raises:
         ExportError: the format is no text.

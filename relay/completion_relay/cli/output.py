@@ -6,10 +6,11 @@ one line of whatever length, without colour, so that `grep` and `awk` find whole
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 from rich import box
 from rich.console import Console
@@ -71,8 +72,12 @@ def print_note(text: str) -> None:
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """Print one JSON object on one line."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+    """Print one JSON object on one line.
+
+    JSON is UTF-8: where standard output has another encoding, what is not ASCII is spelt as JSON spells it.
+    """
+    text = json.dumps(value, ensure_ascii=not _is_utf8(sys.stdout), separators=(",", ":"))
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
@@ -105,6 +110,13 @@ def print_fields(fields: Iterable[tuple[str, str | Text]], *, indent: int = 0) -
 def is_terminal() -> bool:
     """Return whether standard output is read by a person."""
     return console().is_terminal
+
+
+def _is_utf8(stream: IO[str]) -> bool:
+    try:
+        return codecs.lookup(stream.encoding).name == "utf-8"
+    except (LookupError, TypeError):
+        return False
 
 
 def _cell(value: str | Text) -> Text:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import IO, Annotated, Final
 
 import typer
 
@@ -68,9 +69,10 @@ def export(
 ) -> None:
     """Write decisions to a file: JSON Lines, CSV or Parquet, partition by partition as they stand.
 
-    Fields are those of `--json`, times whole nanoseconds since 1970 in all three formats. The file
-    is there when all of it is written; until then it is FILE.part. Exits 0 also where there was
-    nothing to write. Where an index is asked, it is said on standard error how far that goes.
+    Fields are those of `--json`, times whole nanoseconds since 1970 in all three formats, and text is
+    UTF-8, on standard output too. The file is there when all of it is written; until then it is
+    FILE.part. Exits 0 also where there was nothing to write. Where an index is asked, it is said on
+    standard error how far that goes.
 
     A TIME is `2026-01-31T12:00:00Z`, `2026-01-31` (midnight UTC), `now`, or how long ago: `90s`,
     `15m`, `1h`, `2d`.
@@ -99,7 +101,7 @@ def export(
     index_until = None
     with reaching_kafka(settings.kafka), contextlib.ExitStack() as opened:
         if output == STDOUT:
-            writer = written_to(sys.stdout, kind)
+            writer = written_to(_in_utf8(sys.stdout), kind)
         else:
             writer = opened.enter_context(exported(path, kind))
         if store := asking.own_index(settings):
@@ -114,6 +116,13 @@ def export(
     if store:
         print_note(asking.how_far(index_until))
     print_unreadable(settings.topics.audit, unreadable)
+
+
+def _in_utf8(stream: IO[str]) -> IO[str]:
+    """Return standard output as the file that it becomes: a text in it stays what it is, whatever the locale."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(encoding="utf-8", errors="strict")
+    return stream
 
 
 def _write_from(store: Store, wanted: AuditFilter, writer: Writer) -> int:

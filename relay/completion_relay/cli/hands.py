@@ -227,6 +227,14 @@ def _confirmed(question: str) -> bool:
 def _text(option: str, text: str) -> str:
     if not text.strip():
         raise InputError(f"{option} is empty: it goes into the audit record, so say it")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # Bytes of the command line that this locale cannot read; no header and no audit record takes them.
+        raise InputError(
+            f"{option} cannot be read as {sys.getfilesystemencoding()}, the encoding of this locale: it goes "
+            "into the audit record, so write it in that"
+        ) from None
     if len(text) > MAX_TEXT:
         raise InputError(
             f"{option} has {len(text)} characters, more than the audit record takes: give {MAX_TEXT} "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -210,4 +211,20 @@ def test_a_user_without_a_name_has_to_say_one(
     result = CliRunner().invoke(app, ["skip", "e-1", "--why", "ticket 7", "--yes"])
     assert result.exit_code == 2
     assert "--by is missing" in result.stderr
+    assert written == []
+
+
+@pytest.mark.parametrize("option", ["--why", "--by"])
+@pytest.mark.parametrize("command", ["skip", "park"])
+def test_bytes_that_are_no_text_are_refused_before_anything_is_looked_for(
+    written: list[Instruction], monkeypatch: pytest.MonkeyPatch, command: str, option: str
+) -> None:
+    """No header and no audit record takes them, which was found after the answer."""
+    monkeypatch.setattr(hands, "find", None)
+    said = {"--why": "ticket 7", "--by": "ann"} | {option: os.fsdecode(b"Zo\xeb")}
+    args = [word for pair in said.items() for word in pair]
+    result = CliRunner().invoke(app, [command, "e-1", *args, "--wait", "0"], input="y\n")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {option} cannot be read as utf-8, the encoding of this locale")
+    assert result.stderr.count("\n") == 1
     assert written == []

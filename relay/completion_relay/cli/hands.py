@@ -14,6 +14,7 @@ from completion_relay.cli.audit.decisions import decisions_on, tell_how_far
 from completion_relay.cli.boundary import NO
 from completion_relay.cli.event import EventArgument, meant
 from completion_relay.cli.hands_said import show, tell, tell_why_not
+from completion_relay.cli.hands_until import For, Until
 from completion_relay.cli.instruct import instruct
 from completion_relay.cli.options import (
     ConfigOption,
@@ -25,16 +26,9 @@ from completion_relay.cli.options import (
 from completion_relay.cli.output import print_note, printable
 from completion_relay.cli.progress import scanning
 from completion_relay.cli.reach import REQUEST_TIMEOUT_MS, reaching_kafka
-from completion_relay.cli.times import (
-    TimeError,
-    parse_deadline,
-    parse_duration,
-    show_duration,
-    show_time,
-)
 from completion_relay.cli.token_file import InputError
 from completion_relay.connections import kafka_options
-from completion_relay.instruction import LONGEST, MAX_TEXT, Instruction
+from completion_relay.instruction import MAX_TEXT, Instruction
 from completion_relay.settings import Settings
 from completion_relay.undecided.search import Found, Wanted, decided_by, find
 from completion_schemas.times import UnixNanos
@@ -136,8 +130,9 @@ def park(
     settings = settings_from(config, kafka=kafka, database=database)
     if for_ is not None and until is not None:
         raise InputError("--for and --until say the same: give one of them")
-    ends = _For(for_ or "1h") if until is None else _Until(until)
-    ends.at(UnixNanos(time.time_ns()))
+    now = UnixNanos(time.time_ns())
+    ends = For(for_ or "1h") if until is None else Until(until, now)
+    ends.at(now)
     _act(
         settings,
         meant(event),
@@ -148,58 +143,6 @@ def park(
         wait=wait,
         as_json=as_json,
     )
-
-
-class _For:
-    """An event is to be parked for some time, which begins when it is said: a look may take longer.
-
-    Args:
-        text: How long.
-
-    Raises:
-        TimeError: it is no length of time, or none for which an event can be parked.
-    """
-
-    def __init__(self, text: str) -> None:
-        self._length = parse_duration("--for", text)
-        if not 0 < self._length <= LONGEST:
-            raise TimeError(
-                f"--for {text!r}: an event can be parked for 1s at least, 7 days at most"
-            )
-
-    def __str__(self) -> str:
-        return f"for {show_duration(self._length)}"
-
-    def at(self, now: UnixNanos) -> UnixNanos:
-        """Return when that ends if it is said now."""
-        return UnixNanos(now + self._length)
-
-
-class _Until:
-    """An event is to be parked until a time."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._when = parse_deadline("--until", text, UnixNanos(time.time_ns()))
-
-    def __str__(self) -> str:
-        return f"until {show_time(self._when)}"
-
-    def at(self, now: UnixNanos) -> UnixNanos:
-        """Return the same time.
-
-        Raises:
-            TimeError: it is past by now, or too far ahead.
-        """
-        if self._when <= now:
-            raise TimeError(
-                f"--until {self._text!r} came before it could be said: give a later time, or --for"
-            )
-        if self._when > now + LONGEST:
-            raise TimeError(
-                f"--until {self._text!r}: an event can be parked for 7 days at most: give a time before"
-            )
-        return self._when
 
 
 def _by(given: str) -> str:
@@ -262,7 +205,7 @@ def _act(
     *,
     by: str,
     why: str,
-    ends: _For | _Until | None,
+    ends: For | Until | None,
     yes: bool,
     wait: float,
     as_json: bool,

@@ -225,6 +225,8 @@ def test_bytes_that_are_no_text_are_refused_before_anything_is_looked_for(
     args = [word for pair in said.items() for word in pair]
     result = CliRunner().invoke(app, [command, "e-1", *args, "--wait", "0"], input="y\n")
     assert result.exit_code == 2
-    assert result.stderr.startswith(f"error: {option} cannot be read as utf-8, the encoding of this locale")
+    assert result.stderr.startswith(
+        f"error: {option} cannot be read as utf-8, the encoding of this locale"
+    )
     assert result.stderr.count("\n") == 1
     assert written == []

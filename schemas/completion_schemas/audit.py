@@ -27,7 +27,7 @@ from completion_schemas.times import UnixNanos
 
 _KIND = "audit"
 _INT32 = range(-(2**31), 2**31)
-_NOT_OF_ITS_SCHEMA = "the value is not an audit record of the schema that it names"
+_NOT_KNOWN = "its disposition or reason is none that is known here, or they contradict each other"
 
 
 class Call(NamedTuple):
@@ -169,7 +169,7 @@ def audit_from_fields(fields: Mapping[str, Any]) -> AuditRecord:
             }
         )
     except ValueError:
-        raise DecodeError(_NOT_OF_ITS_SCHEMA) from None
+        raise DecodeError(_NOT_KNOWN) from None
 
 
 def audit_to_json_dict(record: AuditRecord) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 from completion_schemas import avro
+from completion_schemas.audit import AuditRecord, audit_from_fields
+from completion_schemas.errors import DecodeError
 
 Row = tuple[Any, ...]
 """A record as the table has it: the values of `NAMES`, in that order."""
@@ -119,6 +121,16 @@ def fields_of(row: Sequence[Any]) -> dict[str, Any]:
         column.name: json.loads(value) if column.is_json and value is not None else value
         for column, value in zip(COLUMNS, row[2:], strict=True)
     }
+
+
+def record_of(row: Sequence[Any]) -> AuditRecord | DecodeError:
+    """Return the audit record that a row of `NAMES` makes up, or why it makes up none that is known here."""
+    try:
+        return audit_from_fields(fields_of(row))
+    except DecodeError as error:
+        return error
+    except (KeyError, TypeError, ValueError) as error:
+        return DecodeError(f"{type(error).__name__}: {error}")
 
 
 def quoted(name: str) -> str:

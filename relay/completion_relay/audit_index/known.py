@@ -14,12 +14,12 @@ from typing import Final
 
 from completion_relay.audit_filter import AuditFilter
 from completion_relay.audit_index import asking
-from completion_relay.audit_index.columns import fields_of
+from completion_relay.audit_index.columns import record_of
 from completion_relay.audit_index.store import AuditIndexError, Progress, Source, Store
 from completion_relay.audit_index.tables import check_source
 from completion_relay.audit_trail import AuditEntry
 from completion_relay.topic_reader import Offsets
-from completion_schemas.audit import AuditRecord, audit_from_fields
+from completion_schemas.audit import AuditRecord
 from completion_schemas.errors import DecodeError
 
 _AT_ONCE: Final = 10_000
@@ -89,13 +89,15 @@ def known(
     ]
     source, progress, rows = store.look(queries)
     check_source(store.name, source, Source(topic, ""))
-    try:
-        entries = [AuditEntry(audit_from_fields(fields_of(row)), row[0], row[1]) for row in rows]
-    except (DecodeError, KeyError, TypeError, ValueError) as error:
-        raise AuditIndexError(
-            f"database {store.name}: a row of its index is no audit record ({error}): make it anew with "
-            "`completion-relay audit index --rebuild`"
-        ) from error
+    entries = []
+    for row in rows:
+        record = record_of(row)
+        if isinstance(record, DecodeError):
+            raise AuditIndexError(
+                f"database {store.name}: a row of its index is no audit record ({record}): if a newer relay "
+                "wrote it, upgrade, else make it anew with `completion-relay audit index --rebuild`"
+            )
+        entries.append(AuditEntry(record, row[0], row[1]))
     entries.sort(key=lambda entry: (entry.record.decided_at, entry.partition, entry.offset))
     return Known(store.name, source, tuple(entries), progress)
 

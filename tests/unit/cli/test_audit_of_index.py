@@ -1,21 +1,28 @@
-"""What `audit list` and `export` say where an index answers, which takes no Kafka."""
+"""What `audit list` and `export` say of an index, which takes no Kafka, and of a topic in memory."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import dataclasses
 import io
 import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.integration.audit_index.records import chunk_of, rows_of
-from tests.unit.relay.trails import decision
+from tests.unit.relay.trails import MemoryTrail, decision
+from typer.testing import CliRunner, Result
 
 from completion_relay.audit_index.duck import DuckFile
+from completion_relay.cli.app import app
+from completion_relay.cli.audit import reading
 from completion_schemas.audit import AuditRecord, audit_to_json_dict
 
 NOW = time.time_ns() // 10**9
@@ -29,6 +36,10 @@ def index(folder: Path, *records: AuditRecord) -> str:
     store.prepare("completions.audit")
     store.write([chunk_of(rows_of(records))])
     return str(folder / "audit.duckdb")
+
+
+def invoke(*args: str) -> Result:
+    return CliRunner().invoke(app, ["audit", *args], prog_name="completion-relay")
 
 
 def typed(
@@ -57,3 +68,53 @@ def test_json_is_json_and_a_text_is_itself_whatever_encoding_standard_output_has
     done = typed("export", "--format", "csv", *database, PYTHONIOENCODING=encoding)
     (row,) = csv.DictReader(io.StringIO(done.stdout.decode("utf-8"), newline=""))
     assert row["detail"] == ODD
+
+
+KNOWN = decision("known", decided=NOW)
+UNKNOWN = dataclasses.replace(
+    decision("unknown", decided=NOW + 1),
+    disposition="revoked",  # type: ignore[arg-type]
+)
+"""As a newer relay may write it."""
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_rows_that_this_version_does_not_know_are_left_out_of_a_list_and_said_to_be(
+    tmp_path: Path, form: tuple[str, ...]
+) -> None:
+    """One of them made every list that it belonged to an error without a fix."""
+    done = invoke("list", *form, "--database", index(tmp_path, KNOWN, UNKNOWN, UNKNOWN))
+    assert done.exit_code == 0, done.output
+    assert ("known" in done.stdout, "revoked" in done.stdout) == (True, False)
+    assert (
+        "2 rows of the index cannot be read as audit records: left out, the first of them that of "
+        "completions.audit/0/1: if a newer relay wrote them, upgrade completion-relay, else make "
+        "the index anew with `audit index --rebuild`.\n"
+    ) in done.stderr
+
+
+def test_rows_that_this_version_does_not_know_are_no_older_ones(tmp_path: Path) -> None:
+    done = invoke("list", "--limit", "2", "--database", index(tmp_path, KNOWN, KNOWN, UNKNOWN))
+    assert "1 older ones are not shown" in done.stderr
+
+
+def test_records_that_this_version_does_not_know_are_left_out_and_said_to_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trail = MemoryTrail()
+    for record in (KNOWN, UNKNOWN):
+        trail.append(record, written=NOW)
+
+    @contextlib.asynccontextmanager
+    async def opened_trail(_: Any) -> AsyncIterator[MemoryTrail]:
+        yield trail
+
+    monkeypatch.setattr(reading, "opened_trail", opened_trail)
+    done = invoke("list", "--database", "none")
+    assert done.exit_code == 0, done.output
+    assert ("known" in done.stdout, "revoked" in done.stdout) == (True, False)
+    assert (
+        "1 record on the topic cannot be read as audit records: left out, the first of them "
+        "completions.audit/0/1: its disposition or reason is none that is known here"
+    ) in done.stderr
+    assert done.stderr.endswith(": if a newer relay wrote them, upgrade completion-relay.\n")

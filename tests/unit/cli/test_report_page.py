@@ -18,6 +18,7 @@ from completion_relay.audit_report.figures import (
     width_of,
 )
 from completion_relay.cli.audit.report import _json, _print
+from completion_relay.cli.report.charts import over_time
 from completion_relay.cli.report.page import About, ReportError, page
 from completion_relay.undecided.record import Undecided
 from completion_relay.undecided.search import Bound, Oldest
@@ -95,6 +96,12 @@ def test_what_was_found_is_in_the_page() -> None:
     for said in ("completions/3/17", "1 h 0 m", "dead_lettered (invalid)", "85.71 %", "p99"):
         assert said in text, said
     assert text.count("<svg") == 2
+
+
+def test_a_disposition_that_is_not_known_here_is_in_the_chart_too() -> None:
+    """As a newer relay may write it: bars without it would be less than was decided."""
+    buckets = [*FIGURES.buckets, Bucket(HOUR, "revoked", 5)]
+    assert "revoked" in over_time(buckets, HOUR)
 
 
 def test_where_nothing_was_decided_and_nothing_waits_the_page_says_so() -> None:

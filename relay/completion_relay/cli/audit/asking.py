@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 from completion_relay.audit_filter import AuditFilter
 from completion_relay.audit_index import asking
-from completion_relay.audit_index.columns import Row, fields_of
+from completion_relay.audit_index.columns import Row, fields_of, record_of
 from completion_relay.audit_index.opening import store_at
 from completion_relay.audit_index.store import Source, Store
 from completion_relay.audit_index.tables import check_source
+from completion_relay.cli.output import plural, print_note
 from completion_relay.cli.times import show_time
 from completion_relay.settings import Settings
-from completion_schemas.audit import AuditRecord, audit_from_fields
+from completion_schemas.audit import AuditRecord
+from completion_schemas.errors import DecodeError
 
 MOST_COUNTED: Final = 100_000
 """Of those that are not shown; of more it is said that they are more."""
+UPGRADE: Final = "if a newer relay wrote them, upgrade completion-relay"
+"""What is to be done about records that cannot be read."""
 _ROWS_AT_ONCE: Final = 1_000
 
 
@@ -52,10 +56,19 @@ def index_of(settings: Settings, *, patience: float = 60.0) -> Store | None:
     return store_at(settings.audit.database, patience=patience)
 
 
-def newest(store: Store, wanted: AuditFilter, limit: int) -> tuple[list[AuditRecord], int]:
-    """Return the newest decisions that are asked for, the newest last, and how many older ones there are.
+class Newest(NamedTuple):
+    """The newest decisions of the index that are asked for."""
 
-    Of these `MOST_COUNTED` and one are counted at most.
+    records: list[AuditRecord]
+    """The newest last."""
+    older: int
+    """How many there are beside them; `MOST_COUNTED` and one are counted at most."""
+    unknown: list[tuple[int, int]]
+    """Of those that this version cannot read: partition and offset on the audit topic."""
+
+
+def newest(store: Store, wanted: AuditFilter, limit: int) -> Newest:
+    """Return the newest decisions that are asked for.
 
     Args:
         store: The index.
@@ -64,14 +77,30 @@ def newest(store: Store, wanted: AuditFilter, limit: int) -> tuple[list[AuditRec
 
     Raises:
         AuditIndexError: the database cannot be asked.
-        DecodeError: a row of it is no audit record.
     """
     rows = store.select(*asking.newest(wanted, limit))
-    records = [audit_from_fields(fields_of(row)) for row in reversed(rows)]
+    records, unknown = [], []
+    for row in reversed(rows):
+        record = record_of(row)
+        if isinstance(record, DecodeError):
+            unknown.append((row[0], row[1]))
+        else:
+            records.append(record)
     if not limit or len(rows) < limit:
-        return records, 0
+        return Newest(records, 0, unknown)
     ((count,),) = store.select(*asking.count(wanted, len(rows) + MOST_COUNTED + 1))
-    return records, max(0, count - len(rows))
+    return Newest(records, max(0, count - len(rows)), unknown)
+
+
+def print_unknown(settings: Settings, unknown: Sequence[tuple[int, int]]) -> None:
+    """Tell of the rows of the index that this version cannot read, if there were any."""
+    if unknown:
+        partition, offset = unknown[0]
+        print_note(
+            f"{plural(len(unknown), 'row')} of the index cannot be read as audit records: left out, the first "
+            f"of them that of {settings.topics.audit}/{partition}/{offset}: {UPGRADE}, else make the index "
+            "anew with `audit index --rebuild`."
+        )
 
 
 def latest(store: Store) -> int | None:

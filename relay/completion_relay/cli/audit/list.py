@@ -81,7 +81,7 @@ def list_(
     index_until = None
     if store := asking.own_index(settings):
         index_until = asking.latest(store)
-        records, left_out = asking.newest(store, wanted, limit)
+        records, left_out, unknown = asking.newest(store, wanted, limit)
     else:
         # Imported here: what reads Kafka takes longer to import than an index to answer.
         from completion_relay.cli.audit.reading import newest_of_topic  # noqa: PLC0415
@@ -102,6 +102,7 @@ def list_(
         )
         print_note(f"{more} older ones are not shown: give --limit 0 for all.")
     if store:
+        asking.print_unknown(settings, unknown)
         # With --json too, where it is no record, and stands where it does not mix with them.
         print_note(asking.how_far(index_until))
     if not records:

@@ -11,6 +11,7 @@ from completion_relay.audit_filter import AuditFilter
 from completion_relay.audit_scan import scan
 from completion_relay.audit_tail import DECIDED_AT, Newest
 from completion_relay.audit_trail import AuditTrail, Unreadable
+from completion_relay.cli.audit.asking import UPGRADE
 from completion_relay.cli.output import plural, print_note
 from completion_relay.cli.progress import scanning
 from completion_relay.cli.reach import REQUEST_TIMEOUT_MS, reaching_kafka
@@ -50,8 +51,8 @@ def print_unreadable(topic: str, unreadable: Sequence[Unreadable]) -> None:
     if unreadable:
         first = unreadable[0]
         print_note(
-            f"{plural(len(unreadable), 'record')} on the topic cannot be read as audit records, the "
-            f"first: {topic}/{first.partition}/{first.offset}: {first.problem}"
+            f"{plural(len(unreadable), 'record')} on the topic cannot be read as audit records: left out, the "
+            f"first of them {topic}/{first.partition}/{first.offset}: {first.problem}: {UPGRADE}."
         )
 
 
@@ -74,8 +75,10 @@ def newest_of_topic(
     """
     with reaching_kafka(settings.kafka):
         found = asyncio.run(_newest_of_topic(settings, wanted, limit))
+    # Some are known to be unreadable only when they are decoded.
+    records = found.records()
     print_unreadable(settings.topics.audit, found.unreadable)
-    return found.records(), found.left_out
+    return records, found.left_out
 
 
 async def _newest_of_topic(settings: Settings, wanted: AuditFilter, limit: int) -> Newest:

@@ -26,6 +26,7 @@ COLOURS: Final = {
     "dead_lettered": "#e03131",
 }
 """Of a disposition, the same in every chart and table."""
+_OTHER: Final = "gray"
 _LABELS: Final = 8
 _SHOWN: Final = 20
 _LEAST: Final = 0.1
@@ -38,10 +39,12 @@ def over_time(buckets: Sequence[Bucket], width: int) -> str:
     """Return the decisions of each span of time, by disposition, as SVG."""
     begins = range(buckets[0].begin, buckets[-1].begin + 1, width) if buckets else range(0)
     there = {(bucket.begin, bucket.disposition): bucket.count for bucket in buckets}
-    chosen = [name for name in COLOURS if any(bucket.disposition == name for bucket in buckets)]
+    has = {bucket.disposition for bucket in buckets}
+    # A newer relay may know more of them.
+    chosen = [*(name for name in COLOURS if name in has), *sorted(has - COLOURS.keys())]
     chart = _chart(
         "StackedBar",
-        [COLOURS[name] for name in chosen],
+        [COLOURS.get(name, _OTHER) for name in chosen],
         x_labels=[_label(begin, width) for begin in begins],
         x_labels_major_every=max(1, -(-len(begins) // _LABELS)),
         show_minor_x_labels=False,

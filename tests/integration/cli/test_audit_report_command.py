@@ -95,6 +95,20 @@ async def test_a_report_from_an_index_says_how_far_that_goes_in_each_form(
     assert (of_topic["from_index"], of_topic["index_until"]) == (False, None)
 
 
+async def test_what_could_not_be_read_is_counted_by_the_index_and_by_the_topic(
+    commands: Commands, topics: Topics, kafka_address: str, tmp_path: Path
+) -> None:
+    await write(kafka_address, topics, decision("e"))
+    await produce(kafka_address, topics.audit, b"garbage")
+    option = ("--database", str(tmp_path / "audit.duckdb"))
+    assert (await commands("audit", "index", *option)).code == 0
+    for args in ((), option):
+        (found,) = (await commands("audit", "report", "--json", *args)).objects
+        assert (found["decisions"], found["unreadable"]) == (1, 1)
+    done = await commands("audit", "report", *option)
+    assert "The index could not read 1 record of the topic: " in done.out
+
+
 async def test_the_page_is_written_beside_the_table(
     commands: Commands, topics: Topics, kafka_address: str, tmp_path: Path
 ) -> None:

@@ -30,11 +30,13 @@ ODD = "Zoë → \U0001f600"
 """No encoding but Unicode's has all of it."""
 
 
-def index(folder: Path, *records: AuditRecord) -> str:
-    """Return a database in which the index has these."""
+def index(folder: Path, *records: AuditRecord, unreadable: int = 0) -> str:
+    """Return a database in which the index has these, and counts so many that it could not read."""
     store = DuckFile(folder / "audit.duckdb")
     store.prepare("completions.audit")
-    store.write([chunk_of(rows_of(records))])
+    chunk = chunk_of(rows_of(records))
+    chunk.unreadable = unreadable
+    store.write([chunk])
     return str(folder / "audit.duckdb")
 
 
@@ -118,3 +120,17 @@ def test_records_that_this_version_does_not_know_are_left_out_and_said_to_be(
         "completions.audit/0/1: its disposition or reason is none that is known here"
     ) in done.stderr
     assert done.stderr.endswith(": if a newer relay wrote them, upgrade completion-relay.\n")
+
+
+@pytest.mark.parametrize("command", [("list",), ("list", "--json"), ("export",)], ids=" ".join)
+@pytest.mark.parametrize("unreadable", [0, 3])
+def test_what_the_index_could_not_read_is_said_with_the_fix(
+    tmp_path: Path, command: tuple[str, ...], unreadable: int
+) -> None:
+    """Whoever asked it was told nothing of a newer relay's records: that was the indexer's alone."""
+    done = invoke(*command, "--database", index(tmp_path, KNOWN, unreadable=unreadable))
+    assert done.exit_code == 0, done.output
+    said = "The index could not read 3 records of the topic: "
+    assert (said in done.stderr) is bool(unreadable)
+    assert ("`audit index --rebuild`" in done.stderr) is bool(unreadable)
+    assert said not in done.stdout

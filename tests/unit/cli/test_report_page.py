@@ -134,6 +134,24 @@ def test_the_page_says_how_far_an_index_goes_also_where_it_has_nothing() -> None
     assert not said(ABOUT)
 
 
+@pytest.mark.parametrize(
+    ("from_index", "said"),
+    [
+        (True, "The index could not read 2 records of the topic: "),
+        (False, "2 records on the topic cannot be read as audit records: left out."),
+    ],
+)
+def test_what_could_not_be_read_is_in_the_page_and_for_a_program(
+    *, from_index: bool, said: str
+) -> None:
+    about = dataclasses.replace(ABOUT, from_index=from_index)
+    lacking = dataclasses.replace(about, unreadable=2)
+    nobody = Oldest(None, None)
+    assert said in page(FIGURES, nobody, lacking)
+    assert "read" not in page(FIGURES, nobody, about)
+    assert _json(FIGURES, nobody, lacking)["unreadable"] == 2
+
+
 def test_where_not_all_that_is_parked_was_looked_at_the_page_says_so() -> None:
     text = page(FIGURES, Oldest(waiting("completions", 0), Bound.SHARE), ABOUT)
     assert "not all that is parked was looked at" in text

@@ -24,7 +24,23 @@ UPGRADE: Final = "if a newer relay wrote them, upgrade completion-relay"
 _ROWS_AT_ONCE: Final = 1_000
 
 
-def own_index(settings: Settings) -> Store | None:
+class OwnIndex(NamedTuple):
+    """An index that is asked in the topic's stead, and what its answers lack."""
+
+    store: Store
+    until: int | None
+    """When the newest decision in it was made, ns since the epoch, before it was asked; None: it has none."""
+    unreadable: int
+    """How many records of the topic it could not read, and has not."""
+
+    def print_bounds(self) -> None:
+        """Say what its answers lack."""
+        if self.unreadable:
+            print_note(not_read(self.unreadable))
+        print_note(how_far(self.until))
+
+
+def own_index(settings: Settings) -> OwnIndex | None:
     """Return the index that is to be asked in the topic's stead; None: the topic is.
 
     Args:
@@ -35,10 +51,11 @@ def own_index(settings: Settings) -> Store | None:
         AuditIndexError: it cannot be asked.
     """
     store = index_of(settings)
-    if store is not None:
-        source, _, _ = store.look(())
-        check_source(store.name, source, Source(settings.topics.audit, ""))
-    return store
+    if store is None:
+        return None
+    source, progress, ((until,),) = store.look([asking.latest()])
+    check_source(store.name, source, Source(settings.topics.audit, ""))
+    return OwnIndex(store, until, sum(of.unreadable for of in progress.values()))
 
 
 def index_of(settings: Settings, *, patience: float = 60.0) -> Store | None:
@@ -120,6 +137,15 @@ def how_far(index_until: int | None) -> str:
         index_until: What `latest` returned, before the index was asked.
     """
     return f"The index goes as far as {show_time(index_until or 0) or 'nothing yet'}."
+
+
+def not_read(unreadable: int) -> str:
+    """Return what is said of records of the topic that an index could not read: of a newer relay, or garbage."""
+    return (
+        f"The index could not read {plural(unreadable, 'record')} of the topic: if a newer relay wrote "
+        "them, make it anew with this version or a newer one, `audit index --rebuild`, which keeps what the "
+        "topic still has."
+    )
 
 
 def every(store: Store, wanted: AuditFilter) -> Iterator[list[dict[str, Any]]]:

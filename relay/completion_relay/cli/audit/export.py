@@ -98,23 +98,21 @@ def export(
     path = Path(output)
     kind = kind or (format_of(path) if output != STDOUT else None) or Format.JSONL
     unreadable: list[Unreadable] = []
-    index_until = None
     with reaching_kafka(settings.kafka), contextlib.ExitStack() as opened:
         if output == STDOUT:
             writer = written_to(_in_utf8(sys.stdout), kind)
         else:
             writer = opened.enter_context(exported(path, kind))
-        if store := asking.own_index(settings):
-            index_until = asking.latest(store)
-            count = _write_from(store, wanted, writer)
+        if index := asking.own_index(settings):
+            count = _write_from(index.store, wanted, writer)
         else:
             count = asyncio.run(_write(settings, wanted, writer, unreadable))
         if output == STDOUT:
             writer.close()
     where = "standard output" if output == STDOUT else output
     print_note(f"{plural(count, 'decision')} written to {where} as {kind}.")
-    if store:
-        print_note(asking.how_far(index_until))
+    if index:
+        index.print_bounds()
     print_unreadable(settings.topics.audit, unreadable)
 
 

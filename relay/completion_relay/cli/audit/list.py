@@ -78,10 +78,8 @@ def list_(
         reason=reason,
         key_id=key_id,
     )
-    index_until = None
-    if store := asking.own_index(settings):
-        index_until = asking.latest(store)
-        records, left_out, unknown = asking.newest(store, wanted, limit)
+    if index := asking.own_index(settings):
+        records, left_out, unknown = asking.newest(index.store, wanted, limit)
     else:
         # Imported here: what reads Kafka takes longer to import than an index to answer.
         from completion_relay.cli.audit.reading import newest_of_topic  # noqa: PLC0415
@@ -97,13 +95,13 @@ def list_(
     if left_out and not as_json:
         more = (
             f"More than {asking.MOST_COUNTED:,}"
-            if store and left_out > asking.MOST_COUNTED
+            if index and left_out > asking.MOST_COUNTED
             else left_out
         )
         print_note(f"{more} older ones are not shown: give --limit 0 for all.")
-    if store:
+    if index:
         asking.print_unknown(settings, unknown)
         # With --json too, where it is no record, and stands where it does not mix with them.
-        print_note(asking.how_far(index_until))
+        index.print_bounds()
     if not records:
         raise typer.Exit(NO)

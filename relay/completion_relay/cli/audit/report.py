@@ -64,8 +64,8 @@ def report(
     own time to the decision; percentiles are exact.
 
     Asks the index that `audit index` keeps, where one is given or set, and says how far that goes
-    (`index_until` with `--json`). Else it reads the topic into
-    a temporary file of DuckDB's (extra `audit`). A TIME is as for `audit list`.
+    (`index_until` with `--json`). Else it reads the topic into a temporary file of DuckDB's (extra
+    `audit`). What either could not read is counted (`unreadable`). A TIME is as for `audit list`.
 
     For example:
 
@@ -85,6 +85,7 @@ def report(
         source=gathered.source,
         from_index=gathered.from_index,
         index_until=gathered.index_until,
+        unreadable=gathered.not_indexed + len(gathered.unreadable),
     )
     if html is not None:
         _write(html, page(found, waiting, about))
@@ -95,6 +96,8 @@ def report(
         if about.from_index:
             print_line()
             print_line(asking.how_far(about.index_until))
+            if about.unreadable:
+                print_line(asking.not_read(about.unreadable))
     if html is not None:
         print_note(f"The page is {html}.")
     print_unreadable(settings.topics.audit, gathered.unreadable)
@@ -111,6 +114,8 @@ class _Gathered:
     from_index: bool = False
     index_until: int | None = None
     """How far the index goes, nanoseconds since the epoch; None: it has nothing, or was not asked."""
+    not_indexed: int = 0
+    """How many records of the topic the index could not read."""
     unreadable: list[Unreadable] = dataclasses.field(default_factory=list)
     """Of what was read on the topic."""
 
@@ -121,7 +126,7 @@ async def _gather(settings: Settings, wanted: AuditFilter) -> _Gathered:
         waiting = await oldest(settings, reading_options(settings), progress)
     async with opened_trail(settings) as trail:
         if index := asking.index_of(settings):
-            await progress_of(index, trail)
+            progress_of_index = await progress_of(index, trail)
             # Asked before: what an indexer adds meanwhile makes it true all the more.
             until = await asyncio.to_thread(asking.latest, index)
             return _Gathered(
@@ -130,6 +135,7 @@ async def _gather(settings: Settings, wanted: AuditFilter) -> _Gathered:
                 source=f"the index {index.name}",
                 from_index=True,
                 index_until=until,
+                not_indexed=sum(of.unreadable for of in progress_of_index.values()),
             )
         with scanning() as progress:
             async with filled(

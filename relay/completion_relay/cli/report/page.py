@@ -11,7 +11,8 @@ from importlib import resources
 from typing import Final
 
 from completion_relay.audit_report.figures import Figures
-from completion_relay.cli.audit.asking import how_far
+from completion_relay.cli.audit.asking import how_far, not_read
+from completion_relay.cli.output import plural
 from completion_relay.cli.times import show_duration, show_time
 from completion_relay.undecided.search import Oldest
 from completion_schemas.errors import CompletionError
@@ -40,6 +41,19 @@ class About:
     """Whether an index was asked: what was decided since it was brought up to date is not in it."""
     index_until: int | None = None
     """When the newest decision in it was made, nanoseconds since the epoch; None: it has none."""
+    unreadable: int = 0
+    """How many records of the topic could not be read, by the index or now: nothing of them is in it."""
+
+
+def lacking(about: About) -> str:
+    """Return what is said of what could not be read; empty: nothing."""
+    if not about.unreadable:
+        return ""
+    return (not_read if about.from_index else _left_out)(about.unreadable)
+
+
+def _left_out(unreadable: int) -> str:
+    return f"{plural(unreadable, 'record')} on the topic cannot be read as audit records: left out."
 
 
 def page(figures: Figures, waiting: Oldest, about: About) -> str:
@@ -79,6 +93,7 @@ def page(figures: Figures, waiting: Oldest, about: About) -> str:
         is_bounded=waiting.bound is not None,
         about=about,
         how_far=how_far(about.index_until) if about.from_index else "",
+        not_read=lacking(about),
         dead_letters=figures.reasons,
         totals=figures.totals,
         colours=charts.COLOURS,

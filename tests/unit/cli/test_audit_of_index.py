@@ -134,3 +134,23 @@ def test_what_the_index_could_not_read_is_said_with_the_fix(
     assert (said in done.stderr) is bool(unreadable)
     assert ("`audit index --rebuild`" in done.stderr) is bool(unreadable)
     assert said not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("since", "said"),
+    [
+        ("1970-01-01", "Nothing that is asked for was decided.\n"),
+        ("", "Nothing that is asked for was decided.\n"),
+        (
+            "2026-01-31",
+            "Nothing that is asked for was decided since 2026-01-31 00:00:00.000Z.\n",
+        ),
+    ],
+)
+def test_a_list_of_nothing_names_the_time_unless_that_is_ever(
+    tmp_path: Path, since: str, said: str
+) -> None:
+    database = ("--database", index(tmp_path, KNOWN))
+    done = invoke("list", "--from", since, "--event-id", "nobody", *database)
+    assert done.exit_code == 1
+    assert done.stderr.startswith(said)

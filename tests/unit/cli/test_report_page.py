@@ -152,6 +152,22 @@ def test_what_could_not_be_read_is_in_the_page_and_for_a_program(
     assert _json(FIGURES, nobody, lacking)["unreadable"] == 2
 
 
+@pytest.mark.parametrize("since", [None, 0])
+@pytest.mark.parametrize("decisions", [0, 7])
+def test_a_report_since_ever_names_no_empty_time(
+    capsys: pytest.CaptureFixture[str], since: int | None, decisions: int
+) -> None:
+    ever = dataclasses.replace(ABOUT, since=since, namespace="", source="the topic itself")
+    found = dataclasses.replace(
+        FIGURES, decisions=decisions, oldest=FIGURES.oldest if decisions else None
+    )
+    assert "Decisions until 1970-01-02 01:00:00.000Z." in page(found, Oldest(None, None), ever)
+    _print(found, Oldest(None, None), ever)
+    said = "from 1970-01-01 01:00:00.000Z to" if decisions else "until"
+    out = capsys.readouterr().out
+    assert out.startswith(f"{decisions} decisions {said} 1970-01-02 01:00:00.000Z, from the topic")
+
+
 def test_where_not_all_that_is_parked_was_looked_at_the_page_says_so() -> None:
     text = page(FIGURES, Oldest(waiting("completions", 0), Bound.SHARE), ABOUT)
     assert "not all that is parked was looked at" in text

@@ -91,7 +91,9 @@ def list_(
     elif records:
         print_list(records)
     else:
-        print_note(f"Nothing that is asked for was decided since {show_time(wanted.since or 0)}.")
+        # Since the epoch is since ever.
+        since_then = f" since {show_time(wanted.since)}" if wanted.since else ""
+        print_note(f"Nothing that is asked for was decided{since_then}.")
     if left_out and not as_json:
         more = (
             f"More than {asking.MOST_COUNTED:,}"

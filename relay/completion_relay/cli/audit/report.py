@@ -184,9 +184,10 @@ def _age(event: Undecided, about: About) -> int:
 
 
 def _print(found: Figures, waiting: Oldest, about: About) -> None:
+    begin = about.since or found.oldest
+    span = f"from {show_time(begin)} to" if begin else "until"
     print_line(
-        f"{found.decisions:,} decisions from {show_time(about.since or found.oldest or 0)} to "
-        f"{show_time(about.until)}, from {about.source}."
+        f"{found.decisions:,} decisions {span} {show_time(about.until)}, from {about.source}."
     )
     event = waiting.event
     title = f"Oldest undecided{', of all namespaces' if about.namespace else ''}"

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 import traceback
@@ -21,7 +22,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from completion_relay import __version__
-from completion_relay.cli.output import plural, print_error
+from completion_relay.cli.output import is_unwritable, plural, print_error
 from completion_schemas.errors import CompletionError
 
 NO: Final = 1
@@ -60,6 +61,9 @@ class Boundary(TyperGroup):
 def _exit(run: Callable[[], Any], *, with_traceback: bool) -> NoReturn:
     try:
         code = run()  # Ctrl-C comes back as 130, `raise typer.Exit(n)` as n
+        with contextlib.suppress(BrokenPipeError, ValueError):  # the reader of a pipe has gone
+            # Here, where it is told: the last of it may find the disk full.
+            sys.stdout.flush()
     except typer.Abort:
         code = NO
     except ModuleNotFoundError:
@@ -79,6 +83,11 @@ def explain(error: Exception) -> tuple[int, str]:
     """Return the exit code of an error and its lines, which quote nothing that may be secret."""
     if isinstance(error, CompletionError):
         return REFUSED, str(error)
+    if is_unwritable(error):
+        return REFUSED, (
+            f"what this prints cannot be written: {error.strerror}: make room there, or write it "
+            "elsewhere"
+        )
     # Imported here: a command that asks an index needs neither, and they take half a second.
     from aiokafka.errors import KafkaError  # noqa: PLC0415
     from temporalio.service import RPCError  # noqa: PLC0415

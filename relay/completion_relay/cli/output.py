@@ -7,10 +7,11 @@ one line of whatever length, without colour, so that `grep` and `awk` find whole
 from __future__ import annotations
 
 import codecs
+import errno
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import IO, Any
+from typing import IO, Any, Final, TypeGuard
 
 from rich import box
 from rich.console import Console
@@ -18,6 +19,14 @@ from rich.table import Table
 from rich.text import Text
 
 _UNBOUNDED = 100_000
+
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+
+
+def is_unwritable(error: BaseException) -> TypeGuard[OSError]:
+    """Whether what was printed could not be written: no connection ends with these, though all are OSErrors."""
+    return isinstance(error, OSError) and error.errno in _FULL
 
 
 def console(*, stderr: bool = False) -> Console:

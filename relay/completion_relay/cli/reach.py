@@ -21,6 +21,7 @@ from aiokafka.errors import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
+from completion_relay.cli.output import is_unwritable
 from completion_relay.connections import TemporalConnection
 from completion_relay.settings import KafkaSettings
 from completion_schemas.errors import CompletionError
@@ -63,6 +64,9 @@ def reaching_kafka(kafka: KafkaSettings) -> Iterator[None]:
             # Whoever reads standard output has gone; aiokafka's own are KafkaConnectionErrors.
             raise
         except _AWAY as error:
+            if is_unwritable(error):
+                # A disk that is full, behind what the command prints.
+                raise
             reason = _first_reason(said) or str(error) or "no answer in time"
             raise UnreachableError(
                 f"Kafka at {kafka.bootstrap_servers} cannot be reached: {reason}: check that it "
@@ -96,6 +100,8 @@ def reaching_temporal(connection: TemporalConnection) -> Iterator[None]:
             f"Temporal at {connection.address}: {error.status.name}: {error.message}: {check}"
         ) from error
     except (RuntimeError, OSError, TimeoutError) as error:
+        if is_unwritable(error):
+            raise
         raise UnreachableError(
             f"Temporal at {connection.address} cannot be reached: {_rust_reason(error)}: {check}"
         ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
+import errno
 import io
 import json
 import os
@@ -23,6 +24,8 @@ from typer.testing import CliRunner, Result
 from completion_relay.audit_index.duck import DuckFile
 from completion_relay.cli.app import app
 from completion_relay.cli.audit import reading
+from completion_relay.cli.reach import reaching_kafka
+from completion_relay.settings import Settings
 from completion_schemas.audit import AuditRecord, audit_to_json_dict
 
 NOW = time.time_ns() // 10**9
@@ -154,3 +157,31 @@ def test_a_list_of_nothing_names_the_time_unless_that_is_ever(
     done = invoke("list", "--from", since, "--event-id", "nobody", *database)
     assert done.exit_code == 1
     assert done.stderr.startswith(said)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file of Linux's")
+@pytest.mark.parametrize("records", [1, 500], ids=["at the end", "on the way"])
+@pytest.mark.parametrize(
+    "command",
+    [("list", "--limit", "0"), ("list", "--json", "--limit", "0"), ("export",)],
+    ids=" ".join,
+)
+def test_a_disk_that_is_full_behind_what_is_printed_is_said_to_be(
+    tmp_path: Path, command: tuple[str, ...], records: int
+) -> None:
+    """An export said that Kafka could not be reached: No space left on device; a short list nothing at all."""
+    database = index(tmp_path, *[KNOWN] * records)
+    with Path("/dev/full").open("wb") as full:
+        done = typed(*command, "--database", database, stdout=full.fileno())
+    assert done.returncode == 2
+    *_, said = done.stderr.decode().splitlines()
+    assert said == (
+        "error: what this prints cannot be written: No space left on device: make room there, or write "
+        "it elsewhere"
+    )
+
+
+def test_a_full_disk_is_not_taken_for_a_server_that_is_away() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match="No space left"), reaching_kafka(Settings().kafka):
+        raise full

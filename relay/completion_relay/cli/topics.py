@@ -28,7 +28,11 @@ from completion_relay.topics import (
     topic_specs,
 )
 
-app = typer.Typer(no_args_is_help=True, help="Create the topics that the relay works with.")
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Create the topics that the relay works with.",
+)
 
 
 @dataclass(frozen=True, slots=True)

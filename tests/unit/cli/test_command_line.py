@@ -8,12 +8,15 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import aiokafka.errors
 import pytest
 import typer
 from temporalio.service import RPCError, RPCStatusCode
+from typer.core import TyperGroup
+from typer.main import get_group
 from typer.testing import CliRunner, Result
 
 from completion_relay import __version__
@@ -67,6 +70,23 @@ def test_every_command_takes_the_shared_options_and_has_an_example(
     assert result.exit_code == 0
     for expected in ("--config", "--kafka", "--json", "For example:", "completion-relay"):
         assert expected in result.stdout
+
+
+def commands_of(group: TyperGroup, *names: str) -> Iterator[tuple[str, ...]]:
+    """Yield the names of every command and group."""
+    context = typer.Context(group)
+    for name in group.list_commands(context):
+        yield (*names, name)
+        if isinstance(command := group.get_command(context, name), TyperGroup):
+            yield from commands_of(command, *names, name)
+
+
+def test_every_help_is_set_and_not_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the commands of a group once was: backticks, and lines broken where the source is."""
+    monkeypatch.setenv("COLUMNS", "100")
+    commands = list(commands_of(get_group(app)))
+    assert {("audit", "list"), ("topics", "create"), ("replay",)} <= set(commands)
+    assert [name for name in commands if "`" in invoke(*name, "--help").stdout] == []
 
 
 def test_the_help_tells_the_exit_codes() -> None:

@@ -26,6 +26,7 @@ class Commands(LazyGroup):
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     help="Read the audit trail: what became of every event.",
 )
 

@@ -57,8 +57,8 @@ def list_(
     A TIME is `2026-01-31T12:00:00Z`, `2026-01-31` (midnight UTC), `now`, or how long ago: `90s`,
     `15m`, `1h`, `2d`. Exits 1 if there is nothing to list.
 
-    Reads the topic, or asks the index that `audit index` keeps, where one is given or set, and says on
-    standard error how far that goes.
+    Reads the topic, or asks the index that `audit index` keeps, where one is given or set, and says
+    on standard error how far that goes.
 
     For example:
 

@@ -60,8 +60,8 @@ def report(
     """Say what a span of time amounts to: counts, latencies, the slowest, the most retried.
 
     And which event has been waiting for a decision the longest, now: of all namespaces, whatever
-    `--namespace` says, because only the first undecided record of a partition is looked at. Latency is from the event's
-    own time to the decision; percentiles are exact.
+    `--namespace` says, because only the first undecided record of a partition is looked at. Latency
+    is from the event's own time to the decision; percentiles are exact.
 
     Asks the index that `audit index` keeps, where one is given or set, and says how far that goes
     (`index_until` with `--json`). Else it reads the topic into a temporary file of DuckDB's (extra

@@ -35,6 +35,16 @@ class Section:
         return [words for words in typed if words]
 
 
+def our_commands(page: str) -> list[list[str]]:
+    """Return each command of ours that a page tells to type, word by word, in order.
+
+    Args:
+        page: Its path in the source tree.
+    """
+    lines = "".join(_BLOCK.findall((ROOT / page).read_text("utf-8"))).splitlines()
+    return [shlex.split(line, comments=True) for line in lines if line.startswith(f"{_PROGRAM} ")]
+
+
 def sections(page: str) -> dict[str, Section]:
     """Return a page's sections by their titles, in order.
 

@@ -11,7 +11,7 @@ import errno
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import IO, Any, Final, TypeGuard
+from typing import Any, Final, TextIO, TypeGuard
 
 from rich import box
 from rich.console import Console
@@ -121,7 +121,7 @@ def is_terminal() -> bool:
     return console().is_terminal
 
 
-def _is_utf8(stream: IO[str]) -> bool:
+def _is_utf8(stream: TextIO) -> bool:
     try:
         return codecs.lookup(stream.encoding).name == "utf-8"
     except (LookupError, TypeError):

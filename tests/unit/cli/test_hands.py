@@ -59,11 +59,11 @@ class Clock:
         """Have the look or the answer take so long."""
 
         def confirmed(_: str) -> bool:
-            self.now += nanos
+            self.now = UnixNanos(self.now + nanos)
             return True
 
         async def find(*_: Any) -> Found:
-            self.now += nanos
+            self.now = UnixNanos(self.now + nanos)
             return Found(undecided={FOUND.place: FOUND})
 
         if by == "the look":

@@ -9,6 +9,7 @@ and the clock, as `Means`.
 from __future__ import annotations
 
 import dataclasses
+from asyncio import CancelledError
 from typing import overload
 
 from completion_relay.decision import Decision, Former, Park
@@ -143,11 +144,11 @@ class _Way:
         while True:
             try:
                 decision = await self._try()
-            except LetGoError:
-                if not (self._is_by_ids and self._so_far.may_land and _is_retried(self._outcome)):
+            except (LetGoError, CancelledError):
+                # What is still asked when a drain ends is cancelled, and its journal is open until
+                # then. A cancellation of another kind finds the place not given up.
+                if not (self._waiting.is_given_up and self._has_to_tell):
                     raise
-                # Whoever has the partition next would look once and call, and both may land: a
-                # parked copy says that a call may.
                 return self._waiting.park("a call of it may still arrive", itself=True)
             if isinstance(decision, Park):
                 return decision
@@ -180,7 +181,7 @@ class _Way:
             if by_ids and has_waited and not await self._looking().is_still_pending():
                 return None  # what it is now, the next round's look says, which may wait
             waiting.heed_later_ones()
-            self._so_far.tries += 1
+            self._so_far.calls_now()
             started = monotonic()
             answer = await means.completer.send(
                 self._namespace, self._event.activity, self._outcome, str(self._waiting.mark)
@@ -198,6 +199,14 @@ class _Way:
     @property
     def _is_by_ids(self) -> bool:
         return not self._event.activity.task_token
+
+    @property
+    def _has_to_tell(self) -> bool:
+        """Whether a parked copy has to say that a call may land.
+
+        Whoever has the partition next would look once and call, and both may land.
+        """
+        return self._is_by_ids and self._so_far.may_land and _is_retried(self._outcome)
 
     async def _act_on(self, answer: Answer, sign: Sign) -> Decision | Park | None:
         verdict = judge(answer, outcome=self._outcome.type, tried=self._tried)

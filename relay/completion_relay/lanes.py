@@ -1,7 +1,7 @@
 """Room `pipeline`: events of one activity in order, different activities side by side.
 
 A lane is a queue with one task that works it off and goes away when it is
-empty, or when one of its events is let go. Touches asyncio, `bell.py` and `place.py`.
+empty, or when one of its events is let go. Touches asyncio, `bell.py`, `first_of.py` and `place.py`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from functools import partial
 
 from completion_relay.bell import Bell
+from completion_relay.first_of import heed_cancellation
 from completion_relay.place import LetGoError
 
 Work = Callable[["Lane"], Awaitable[None]]
@@ -71,9 +72,11 @@ class Lane:
 
         Raises:
             LetGoError: one was let go, and what came behind it is left as it is.
+            CancelledError: the same, of one that was cancelled, also where it had something to say first.
         """
         while self._waiting:
             await self._waiting.popleft()(self)
+            heed_cancellation()
 
 
 class Lanes:
@@ -130,7 +133,8 @@ class Lanes:
         """Wait until all lanes have ended; False if some of their work is left undone.
 
         The lanes that have not after `within` seconds are cancelled. What they
-        held, and what was let go, is not settled, so it is delivered again.
+        held, and what was let go, is not settled, so it is delivered again; of one whose
+        call may still land a parked copy is in the journal when this returns.
         """
         tasks = set(self._tasks)
         if not tasks:

@@ -20,7 +20,15 @@ _FIRST_CALLS, _LAST_CALLS = 5, 15
 class SoFar:
     """One event's calls, before it was parked too."""
 
-    __slots__ = ("_calls", "early_for", "first_failed_at", "may_land", "status", "tries")
+    __slots__ = (
+        "_calls",
+        "_might_land",
+        "early_for",
+        "first_failed_at",
+        "may_land",
+        "status",
+        "tries",
+    )
 
     def __init__(self, former: Former, *, back_at: UnixNanos | None) -> None:
         """Begin with what was before.
@@ -41,7 +49,10 @@ class SoFar:
         self.early_for = former.early_for
         """For how many seconds its activity, which is not scheduled yet, has been looked for."""
         self.may_land = former.may_land
-        """Whether one of the calls had no answer, and nothing has told since what came of it."""
+        """Whether one of the calls had no answer, and nothing has told since what came of it: so of one
+        that is under way, too, which the end of a drain may cut short."""
+        self._might_land = self.may_land
+        """The same, of the calls before."""
         self._calls: list[Call] = []
 
     @property
@@ -49,8 +60,14 @@ class SoFar:
         """For the audit trail: none where the only one was answered OK, some of very many."""
         return tuple(self._calls)
 
+    def calls_now(self) -> None:
+        """A call is made; `heard` comes next, unless it is cut short."""
+        self.tries += 1
+        self._might_land, self.may_land = self.may_land, True
+
     def heard(self, status: Status, now: UnixNanos) -> None:
         """A call was answered."""
+        self.may_land = self._might_land
         self.status = status
         if not self._calls and status is Status.OK:
             return

@@ -247,6 +247,11 @@ class Waiting:
             self._heed_an_operator(self._place)
         self.heed_later_ones()
 
+    @property
+    def is_given_up(self) -> bool:
+        """Whether the event is left to whoever has its place next."""
+        return self._place is not None and self._place.closing.is_set()
+
     def heed_later_ones(self) -> None:
         """Ask before a call, too, which may have waited for long.
 

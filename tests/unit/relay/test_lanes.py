@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from completion_relay.lanes import Lane, Lanes, Work
 from completion_relay.place import LetGoError
@@ -91,6 +92,25 @@ async def test_what_is_late_is_cancelled_and_what_was_behind_it_is_not_begun() -
     async with asyncio.timeout(PLENTY):
         assert not await lanes.drain(0.0)
     assert sorted(done) == ["cancelled", "in time"]
+    assert len(lanes) == 0
+
+
+async def test_what_is_behind_one_that_came_to_an_end_when_it_was_cancelled_is_not_begun() -> None:
+    """It said what its call may still do; the next one might wait, and the drain for it."""
+    lanes, done, is_begun = Lanes(), list[str](), asyncio.Event()
+
+    async def says_so(_: Lane) -> None:
+        is_begun.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        done.append("said")
+
+    lanes.submit("a", says_so)
+    lanes.submit("a", note_after(asyncio.Event(), done, "behind it"))
+    async with asyncio.timeout(PLENTY):
+        await is_begun.wait()
+        assert not await lanes.drain(0.0)
+    assert done == ["said"]
     assert len(lanes) == 0
 
 

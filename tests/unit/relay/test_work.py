@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from itertools import repeat
 from typing import Any
 
 import pytest
+from temporalio.api.failure.v1 import Failure
 from tests.unit.relay.fakes import NOW, OK
+from tests.unit.relay.ways import BY_IDS, STARTED
 from tests.unit.relay.workbench import (
     FAILED,
     HALTED,
     PARTITION,
+    PLENTY,
     RELAY,
     TOPICS,
     UNAVAILABLE,
@@ -25,7 +30,9 @@ from tests.unit.relay.workbench import (
 from completion_relay.decision import Delivery
 from completion_relay.parking import PREFIX, read_ticket
 from completion_relay.pipeline import Pipeline
+from completion_relay.verdict import Answer
 from completion_schemas.dispositions import DeadLetterReason, Disposition
+from completion_schemas.events import Completed, Failed, Outcome
 from completion_schemas.record import KafkaRecord
 
 
@@ -126,6 +133,66 @@ async def test_what_waits_for_nothing_is_decided_while_its_partition_is_given_up
     bench.receive(fresh(event("e-2"), 8))
     assert await bench.given_up()
     assert [entry.offset for entry in bench.entries] == [7, 8]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "parked_with"),
+    [
+        pytest.param(Failed(Failure(message="no")), ["yes"], id="a failure, which may be retried"),
+        pytest.param(Completed(), [], id="a completion, which may land twice"),
+    ],
+)
+async def test_a_call_by_ids_that_the_end_of_a_drain_cuts_short_is_told_of(
+    outcome: Outcome, parked_with: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has the partition next would look once, find it pending, and burn a second attempt."""
+    bench = Bench(findings=repeat(STARTED))
+    is_sent = never_answered(bench, monkeypatch)
+    for offset in (7, 8):
+        one = replace(event(f"e-{offset}"), activity=BY_IDS, outcome=outcome)
+        bench.receive(fresh(one, offset))
+    async with asyncio.timeout(PLENTY):
+        await is_sent.wait()
+        for place in bench.places:
+            place.closing.set()
+        assert not await bench.lanes.drain(0.0)
+    may_land = [dict(copy.headers)[PREFIX + "may-land"] for copy in copies(bench)]
+    assert may_land == [text.encode() for text in parked_with]
+    assert [entry.offset for entry in bench.entries] == [7] * len(parked_with)
+    assert bench.script.means.bulkheads["orders"].in_flight == 0
+
+
+async def test_a_lane_that_is_cancelled_while_nobody_gives_its_partition_up_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The process ends: nobody would write it any more."""
+    bench = Bench(findings=repeat(STARTED))
+    is_sent = never_answered(bench, monkeypatch)
+    failed = Failed(Failure(message="no"))
+    bench.receive(fresh(replace(event(), activity=BY_IDS, outcome=failed), 7))
+    async with asyncio.timeout(PLENTY):
+        await is_sent.wait()
+        assert not await bench.lanes.drain(0.0)
+    assert bench.entries == []
+
+
+def never_answered(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Have Temporal answer no completion call; return what is set by one."""
+    is_sent = asyncio.Event()
+
+    async def send(*_: object) -> Answer:
+        is_sent.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(bench.script.sends, "send", send)
+    return is_sent
+
+
+def copies(bench: Bench) -> list[KafkaRecord]:
+    """Return what was parked."""
+    records = [record for entry in bench.entries for record in entry.records]
+    return [record for topic, record in records if topic == TOPICS.parked]
 
 
 async def test_a_time_that_no_relay_writes_holds_nobody_up_for_longer_than_one_would() -> None:

@@ -13,6 +13,7 @@ from tests.unit.relay.fakes import NOW, ManualClock, Script
 from completion_relay.assigned import Assigned
 from completion_relay.decision import Delivery, Former, Park
 from completion_relay.entry import Entry
+from completion_relay.evidence import Finding
 from completion_relay.health import Health
 from completion_relay.heeding import Heeding
 from completion_relay.instruction import Hold
@@ -69,9 +70,11 @@ class Journals:
 class Bench:
     """A workshop with the two partitions of one number."""
 
-    def __init__(self, answers: Iterable[Answer] = ()) -> None:
+    def __init__(
+        self, answers: Iterable[Answer] = (), *, findings: Iterable[Finding | Answer] = ()
+    ) -> None:
         self.clock = ManualClock()
-        self.script = Script(answers, clock=self.clock)
+        self.script = Script(answers, findings=findings, clock=self.clock)
         self.observer = Observer(namespaces=("orders", "billing"), health=Health())
         self.pipeline = Pipeline(
             routes=Routes(namespaces=("orders", "billing")),

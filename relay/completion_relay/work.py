@@ -274,11 +274,11 @@ class Work:
             lane.again(self)
 
     async def _until_its_time(self, ticket: Ticket, heed: Callable[[], None]) -> None:
-        clock = self._workshop.clock
-        # No relay writes a later time than that; somebody else's would hold the partition up.
-        latest = clock.now() + round(self._workshop.relay.park_maximum * 1e9)
-        not_before = min(ticket.not_before, latest)
-        while (left := (not_before - clock.now()) / 1e9) > 0:
+        clock, longest = self._workshop.clock, self._workshop.relay.park_maximum
+        # No relay writes a later time than that; somebody else's would hold the partition up. And the
+        # wall clock is asked once: one that is set back meanwhile would, too.
+        left = min((ticket.not_before - clock.now()) / 1e9, longest)
+        if left > 0:
             await self._held.place.pause(clock, left, heed)
 
 

@@ -80,12 +80,14 @@ class ManualClock:
 
     def __init__(self) -> None:
         self._seconds = 0.0
+        self.set_back = 0.0
+        """By how many seconds somebody has set the time of day back; the other time goes on."""
         self._timers: list[_Timer] = []
         self._numbers = itertools.count()
         self._news = asyncio.Event()
 
     def now(self) -> UnixNanos:
-        return UnixNanos(NOW + round(self._seconds * 1e9))
+        return UnixNanos(NOW + round((self._seconds - self.set_back) * 1e9))
 
     def monotonic(self) -> float:
         return self._seconds

@@ -205,6 +205,16 @@ async def test_a_time_that_no_relay_writes_holds_nobody_up_for_longer_than_one_w
     assert not await bench.given_up()
 
 
+async def test_a_wall_clock_that_is_set_back_holds_up_no_parked_event_that_waits() -> None:
+    bench = Bench([OK])
+    bench.receive(parked(bench, event(), first=7, at=40, seconds=50.0, after=FAILED))
+    await bench.clock.until_pending(1)
+    bench.clock.set_back = 3_600.0
+    bench.clock.advance(RELAY.park_maximum)
+    await bench.done()
+    assert audit_of(bench.entries[0]).disposition is Disposition.APPLIED
+
+
 async def test_a_later_event_follows_a_parked_one_of_its_activity() -> None:
     bench = Bench()
     bench.order.park(bench.key(event()), 7)

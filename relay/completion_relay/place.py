@@ -85,14 +85,15 @@ class Place:
             raise ToldError(told.instruction.obeyed(former, status=status, calls=calls))
 
     async def pause(
-        self, clock: Timers, seconds: float, heed: Callable[[], None] = lambda: None
+        self, clock: Timers, seconds: float, heed: Callable[[], None] = lambda: None, *bells: Bell
     ) -> None:
         """Wait so long, unless the partition is given up, or an operator ends the wait.
 
         Args:
             clock: Time.
             seconds: How long.
-            heed: Raises if an operator does.
+            heed: Raises if an operator does, or whoever rings one of the bells.
+            bells: When to ask that again.
 
         Raises:
             LetGoError: it is given up.
@@ -105,6 +106,6 @@ class Place:
                 heed()
                 if over.is_set():
                     return
-                await Waiter().wait(clock, None, over, self.closing, self.instructions.news)
+                await Waiter().wait(clock, None, over, self.closing, self.instructions.news, *bells)
         finally:
             timer.cancel()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import replace
 from functools import partial
 
@@ -14,7 +15,7 @@ from completion_relay.entry import Entry
 from completion_relay.heeding import Ends, Heeding
 from completion_relay.identity import RecordMark
 from completion_relay.instruction import Hold, held_back, who_and_why
-from completion_relay.lanes import Lane
+from completion_relay.lanes import Lane, OvertakenError
 from completion_relay.observe import Observer
 from completion_relay.parking import Ticket
 from completion_relay.pipeline import Pipeline, Plan
@@ -24,6 +25,7 @@ from completion_relay.settings import RelaySettings, TopicSettings
 from completion_relay.steady import into_the_journal
 from completion_relay.told import Told
 from completion_relay.verdict import backoff
+from completion_schemas.events import Heartbeat
 
 _FRESH = Former()
 
@@ -199,10 +201,11 @@ class Work:
             # crowd it keeps its place for long, or a window a second would be written anew.
             former = replace(former, keeps_place=workshop.relay.park_maximum)
         elif ticket is not None:
-            await self._until_its_time(ticket, partial(self._heed, plan, former))
+            with contextlib.suppress(OvertakenError):  # which is its outcome, further down
+                await self._until_its_time(ticket, plan, former, lane)
             is_behind = self._is_behind(plan)
-        hold = self._held_back
-        if hold is not None and hold.until > workshop.clock.now() and plan.key is not None:
+        hold = self._held_back_now
+        if hold is not None and plan.key is not None:
             return held_back(hold, former)
         if is_behind:
             return _behind(former)
@@ -223,6 +226,12 @@ class Work:
     def _held_back(self) -> Hold | None:
         """That an operator had it parked."""
         return self._hold or (None if self._ticket is None else self._ticket.hold)
+
+    @property
+    def _held_back_now(self) -> Hold | None:
+        """The same, while it still counts."""
+        hold = self._held_back
+        return hold if hold is not None and hold.until > self._workshop.clock.now() else None
 
     def _final(self, plan: Plan, decision: Decision) -> Entry:
         hold, order, first = self._held_back, self._held.order, plan.delivery.offset
@@ -263,23 +272,37 @@ class Work:
         For hours it would stay undecided at the head of its partition, and what was parked
         behind it would fill the window.
         """
-        workshop, relay, hold = self._workshop, self._workshop.relay, self._held_back
-        left = 0.0 if hold is None else (hold.until - workshop.clock.now()) / 1e9
-        if left > 0:
-            return min(left, relay.park_maximum)
+        workshop, relay, hold = self._workshop, self._workshop.relay, self._held_back_now
+        if hold is not None:
+            return min((hold.until - workshop.clock.now()) / 1e9, relay.park_maximum)
         return workshop.wait_after(times, initial=relay.park_initial, maximum=relay.park_maximum)
 
     def _again(self, lane: Lane) -> None:
         if not self._held.place.closing.is_set():  # else it is left to whoever is next
             lane.again(self)
 
-    async def _until_its_time(self, ticket: Ticket, heed: Callable[[], None]) -> None:
+    async def _until_its_time(self, ticket: Ticket, plan: Plan, former: Former, lane: Lane) -> None:
+        """Leave it alone until then.
+
+        Raises:
+            OvertakenError: it is a heartbeat, and what comes behind it need not wait for it.
+        """
+
+        def heed() -> None:
+            self._heed(plan, former)
+            # What an operator has parked, or is behind an earlier event, does not go now; and that event,
+            # parked anew, may be the one behind it in its lane.
+            if is_heartbeat and not self._held_back_now and not self._is_behind(plan):
+                lane.only_the_last()
+
+        is_heartbeat = plan.event is not None and isinstance(plan.event.outcome, Heartbeat)
         clock, longest = self._workshop.clock, self._workshop.relay.park_maximum
         # No relay writes a later time than that; somebody else's would hold the partition up. And the
         # wall clock is asked once: one that is set back meanwhile would, too.
         left = min((ticket.not_before - clock.now()) / 1e9, longest)
         if left > 0:
-            await self._held.place.pause(clock, left, heed)
+            bells = (lane.longer,) if is_heartbeat else ()
+            await self._held.place.pause(clock, left, heed, *bells)
 
 
 def _mark(plan: Plan) -> RecordMark:

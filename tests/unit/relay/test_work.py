@@ -28,11 +28,19 @@ from tests.unit.relay.workbench import (
 )
 
 from completion_relay.decision import Delivery
+from completion_relay.instruction import Hold
 from completion_relay.parking import PREFIX, read_ticket
 from completion_relay.pipeline import Pipeline
 from completion_relay.verdict import Answer
 from completion_schemas.dispositions import DeadLetterReason, Disposition
-from completion_schemas.events import Completed, Failed, Outcome
+from completion_schemas.events import (
+    Completed,
+    CompletionEvent,
+    Failed,
+    Heartbeat,
+    Outcome,
+    UnixNanos,
+)
 from completion_schemas.record import KafkaRecord
 
 
@@ -213,6 +221,48 @@ async def test_a_wall_clock_that_is_set_back_holds_up_no_parked_event_that_waits
     bench.clock.advance(RELAY.park_maximum)
     await bench.done()
     assert audit_of(bench.entries[0]).disposition is Disposition.APPLIED
+
+
+async def test_a_parked_heartbeat_holds_up_no_later_event_of_its_activity() -> None:
+    """Of heartbeats only the last says something; its completion waited for a minute behind one."""
+    bench = Bench([OK])
+    bench.receive(parked(bench, heartbeat(), first=7, at=40, seconds=50.0, after=FAILED))
+    await bench.clock.until_pending(1)
+    bench.receive(parked(bench, event("e-2"), first=8, at=41, seconds=50.0))
+    await bench.done()
+    ends = [(entry.offset, audit_of(entry).disposition) for entry in bench.entries]
+    assert ends == [(40, Disposition.COALESCED), (41, Disposition.APPLIED)]
+    assert audit_of(bench.entries[0]).tries == FAILED.former.tries
+    assert bench.clock.monotonic() == 0.0
+
+
+async def test_a_parked_heartbeat_gives_way_to_no_earlier_event_that_is_parked_anew() -> None:
+    """Which is behind it on the parked topic alone."""
+    bench = Bench()
+    bench.order.park(bench.key(event()), 6)
+    bench.receive(parked(bench, heartbeat(), first=7, at=40, seconds=5.0))
+    await bench.clock.until_pending(1)
+    bench.receive(parked(bench, event("e-0"), first=6, at=41, seconds=50.0, after=FAILED))
+    bench.clock.advance(5.0)
+    await bench.journals.until(1)
+    assert (bench.entries[0].offset, topics_of(bench.entries[0])) == (40, [TOPICS.parked])
+    assert not await bench.given_up()
+
+
+async def test_a_heartbeat_that_an_operator_has_parked_stays_so_whatever_follows_it() -> None:
+    bench = Bench()
+    hold = Hold(by="anna", why="mended at noon", until=UnixNanos(NOW + 3_600 * 10**9))
+    bench.receive(parked(bench, heartbeat(), first=7, at=40, seconds=5.0, hold=hold))
+    await bench.clock.until_pending(1)
+    bench.receive(parked(bench, event("e-2"), first=8, at=41, seconds=50.0))
+    bench.clock.advance(5.0)
+    await bench.journals.until(1)
+    assert (bench.entries[0].offset, topics_of(bench.entries[0])) == (40, [TOPICS.parked])
+    assert not await bench.given_up()
+
+
+def heartbeat() -> CompletionEvent:
+    return replace(event(), outcome=Heartbeat())
 
 
 async def test_a_later_event_follows_a_parked_one_of_its_activity() -> None:

@@ -91,6 +91,9 @@ class Former:
     """Whether it was parked for something of its own, and not for its namespace or cluster alone."""
     early_for: float = 0.0
     """For how many seconds its activity, which is not scheduled yet, has been looked for."""
+    behind: int | None = None
+    """The offset of the latest earlier event of its activity that it has to wait for; None: of none. Such a
+    one may be too large for the parked topic, which then does not tell of it."""
     keeps_place: float = 0.0
     """For how many seconds it keeps its place now, although others wait behind it."""
 

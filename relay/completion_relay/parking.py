@@ -94,6 +94,7 @@ def parked_record(
         "may-land": _YES if former.may_land else "",
         "failed-itself": _YES if former.failed_itself else "",
         "early-for": str(round(former.early_for * 1e3)),
+        "behind": "" if former.behind is None else str(former.behind),
         "reason": park.reason.encode()[:_REASON_BYTES].decode("utf-8", "ignore"),
         "relay-id": relay_id,
     }
@@ -163,6 +164,9 @@ def _former(said: OwnHeaders) -> Former:
         early_for=said.number("early-for", most=_MILLISECONDS) / 1e3
         if "early-for" in said
         else 0.0,
+        behind=said.number("behind", most=_OFFSET)
+        if "behind" in said and said.text("behind")
+        else None,
     )
 
 
@@ -223,11 +227,12 @@ class Order:
             )
         return self._asked[offset]
 
-    def is_behind(self, key: str, offset: int) -> bool:
-        """Whether an earlier event of the activity is parked and not decided."""
+    def before(self, key: str, offset: int) -> int | None:
+        """Return the latest earlier event of the activity that is parked and not decided; None: none is."""
         if not self._parked:
-            return False
-        return any(parked < offset for parked in self._offsets(hash(key)))
+            return None
+        earlier = (parked for parked in self._offsets(hash(key)) if parked < offset)
+        return max(earlier, default=None)
 
     def _offsets(self, activity: int) -> Collection[int]:
         parked = self._parked.get(activity, ())

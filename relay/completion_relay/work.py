@@ -16,6 +16,7 @@ from completion_relay.heeding import Ends, Heeding
 from completion_relay.identity import RecordMark
 from completion_relay.instruction import Hold, held_back, who_and_why
 from completion_relay.lanes import Lane, OvertakenError
+from completion_relay.ledger import PartitionLedger
 from completion_relay.observe import Observer
 from completion_relay.parking import Ticket
 from completion_relay.pipeline import Pipeline, Plan
@@ -59,7 +60,7 @@ class Workshop:
         self.clock = clock
         self.rng = random.Random()  # noqa: S311 - jitter, not a secret
         self.reader = Reader(pipeline, topics)
-        self._ends = ends
+        self.ends = ends
 
     def work_for(self, delivery: Delivery, held: Assigned) -> Work | Heeding:
         """Return the work that a record is, with its lane."""
@@ -69,7 +70,7 @@ class Workshop:
                 instruction,
                 delivery,
                 held,
-                ends=self._ends,
+                ends=self.ends,
                 again_after=self.relay.park_maximum,
                 wait_after=self.wait_after_defects,
                 observer=self.observer,
@@ -194,25 +195,55 @@ class Work:
     async def _outcome(self, plan: Plan, lane: Lane) -> Decision | Park:
         workshop, held, ticket = self._workshop, self._held, self._ticket
         former = self._former or (_FRESH if ticket is None else ticket.former)
+        if ticket is not None:
+            former = await self._without_what_is_gone(plan, former)
+        former = self._in_order(plan, former)
         self._heed(plan, former)
-        is_behind = self._is_behind(plan)
-        if ticket is not None and not former.failed_itself and not ticket.hold and not is_behind:
+        is_free = former.behind is None and not former.failed_itself
+        if ticket is not None and is_free and not ticket.hold:
             # Nothing but its namespace kept it: it queues there, and goes when that is well. In a
             # crowd it keeps its place for long, or a window a second would be written anew.
             former = replace(former, keeps_place=workshop.relay.park_maximum)
         elif ticket is not None:
             with contextlib.suppress(OvertakenError):  # which is its outcome, further down
                 await self._until_its_time(ticket, plan, former, lane)
-            is_behind = self._is_behind(plan)
+            former = self._in_order(plan, former)
         hold = self._held_back_now
         if hold is not None and plan.key is not None:
             return held_back(hold, former)
-        if is_behind:
+        if former.behind is not None:
             return _behind(former)
         return await workshop.pipeline.decide(plan, lane, place=held.place, former=former)
 
-    def _is_behind(self, plan: Plan) -> bool:
-        return plan.key is not None and self._held.order.is_behind(plan.key, plan.delivery.offset)
+    def _in_order(self, plan: Plan, former: Former) -> Former:
+        """Return it with the earlier event that it is behind now."""
+        if plan.key is None:
+            return former
+        first, said, events = plan.delivery.offset, former.behind, self._events(plan)
+        behind = self._held.order.before(plan.key, first)
+        # One that was too large for the parked topic is not known to be parked after a restart: it is
+        # read again, or will be, and undecided till then.
+        if events is not None and said is not None and said < first and not events.is_settled(said):
+            behind = said if behind is None else max(said, behind)
+        return former if behind == said else replace(former, behind=behind)
+
+    async def _without_what_is_gone(self, plan: Plan, former: Former) -> Former:
+        """Return it without an earlier event that will never come.
+
+        The topic was made anew, or has lost its end: it would be waited for for ever.
+        """
+        events, said = self._events(plan), former.behind
+        if events is None or said is None or said < events.next_offset:
+            return former
+        end = await self._workshop.ends(plan.delivery.partition)
+        return former if end is None or said < end else replace(former, behind=None)
+
+    def _events(self, plan: Plan) -> PartitionLedger | None:
+        """Return that of the partition that a parked one was in first; None: this member does not have it."""
+        held = self._held
+        if self._ticket is None or plan.delivery.partition != held.partition.partition:
+            return None
+        return held.place.instructions.events
 
     def _told(self, plan: Plan) -> Told | None:
         instructions = self._held.place.instructions
@@ -292,7 +323,8 @@ class Work:
             self._heed(plan, former)
             # What an operator has parked, or is behind an earlier event, does not go now; and that event,
             # parked anew, may be the one behind it in its lane.
-            if is_heartbeat and not self._held_back_now and not self._is_behind(plan):
+            is_behind = self._in_order(plan, former).behind is not None
+            if is_heartbeat and not self._held_back_now and not is_behind:
                 lane.only_the_last()
 
         is_heartbeat = plan.event is not None and isinstance(plan.event.outcome, Heartbeat)

@@ -307,7 +307,7 @@ async def test_a_parked_event_that_another_member_parked_is_not_overtaken() -> N
     """The takeover has not seen it: it was not there yet."""
     bench = Bench()
     bench.receive(parked(bench, event("e-1"), first=7, at=40, seconds=50.0, after=FAILED))
-    assert bench.order.is_behind(bench.key(event()), 8)
+    assert bench.order.before(bench.key(event()), 8) == 7
     assert not await bench.given_up()
 
 
@@ -379,6 +379,52 @@ async def test_what_could_not_be_parked_is_not_overtaken_and_overtakes_nobody() 
         copy.again()
     await bench.done()
     assert [audit_of(entry).offset for entry in bench.entries[5:]] == [7, 8, 9]
+
+
+async def test_after_a_restart_a_parked_event_waits_for_one_that_was_too_large_to_be_parked() -> (
+    None
+):
+    """Only the one that was parked is known then: they were decided side by side."""
+    before = Bench()
+    before.order.park(before.key(event()), 7)  # put aside
+    before.receive(fresh(event("e-2"), 8))
+    await before.done()
+    (copy,) = copies(before)
+
+    bench = Bench([OK, OK])
+    bench.order.park(bench.key(event()), 8)
+    bench.ledger(TOPICS.completions)
+    bench.receive(Delivery(TOPICS.parked, PARTITION, 41, 0, copy, NOW))
+    await bench.clock.until_pending(1)
+    bench.ledger(TOPICS.completions).receive(7, size=1, at=0.0)
+    bench.receive(fresh(event("e-1"), 7))
+    await bench.journals.until(1)
+    bench.ledger(TOPICS.completions).settle(7)
+    bench.clock.advance(RELAY.park_maximum)
+    await bench.done()
+    ends = [(audit_of(entry).offset, audit_of(entry).disposition) for entry in bench.entries]
+    assert ends == [(7, Disposition.APPLIED), (8, Disposition.APPLIED)]
+
+
+async def test_an_event_that_still_waits_for_such_a_one_says_so_again() -> None:
+    bench = Bench()
+    bench.ledger(TOPICS.completions)
+    behind = replace(HALTED, former=replace(HALTED.former, behind=7))
+    bench.receive(parked(bench, event("e-2"), first=9, at=41, seconds=0.0, after=behind))
+    await bench.done()
+    (copy,) = copies(bench)
+    assert read_ticket(copy.headers, of=TOPICS.completions).former.behind == 7
+
+
+async def test_an_event_does_not_wait_for_one_that_its_topic_has_lost() -> None:
+    """It was made anew, or lost its end: what is not there is never decided."""
+    bench = Bench([OK])
+    bench.ledger(TOPICS.completions)
+    bench.end = 7
+    behind = replace(HALTED, former=replace(HALTED.former, behind=7))
+    bench.receive(parked(bench, event("e-2"), first=9, at=41, seconds=50.0, after=behind))
+    await bench.done()
+    assert audit_of(bench.entries[0]).disposition is Disposition.APPLIED
 
 
 async def test_what_could_not_be_parked_is_not_tried_again_while_its_partition_is_given_up() -> (

@@ -321,10 +321,10 @@ class Work:
 
         def heed() -> None:
             self._heed(plan, former)
-            # What an operator has parked, or is behind an earlier event, does not go now; and that event,
-            # parked anew, may be the one behind it in its lane.
-            is_behind = self._in_order(plan, former).behind is not None
-            if is_heartbeat and not self._held_back_now and not is_behind:
+            if not is_heartbeat or self._held_back_now:
+                return
+            # What is behind it in its lane may be an earlier event that was parked anew.
+            if self._in_order(plan, former).behind is None:
                 lane.only_the_last()
 
         is_heartbeat = plan.event is not None and isinstance(plan.event.outcome, Heartbeat)

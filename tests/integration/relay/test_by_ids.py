@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from tests.integration.relay.caller import Caller, Wait
 from tests.integration.relay.waiting import Scene, completed, event, failed, relay
+from tests.support import consume_all
 
-from completion_relay.evidence import Finding, NotScheduled
+from completion_relay.completer import Completer
+from completion_relay.evidence import Finding, NotScheduled, Pending
 from completion_relay.triage import Triage
 from completion_relay.verdict import Answer
 from completion_schemas.dispositions import Disposition
@@ -90,6 +92,45 @@ async def test_a_failure_by_ids_that_is_sent_twice_burns_one_attempt(scene: Scen
         assert pending.attempt == 2
         await scene.emit(event(second, completed()))
         await handle.result()
+
+
+async def test_a_failure_by_ids_whose_call_a_stop_cuts_short_burns_one_attempt_when_it_lands(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a link that holds it back, until the next relay has found the activity pending."""
+    is_sent, is_pending, calls = asyncio.Event(), asyncio.Event(), list[Any]()
+    send, find = Completer.send, Triage.find
+
+    async def held_send(*call: Any) -> Answer:
+        calls.append(call)
+        is_sent.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def told_find(self: Triage, *given: Any, **how: Any) -> Finding | Answer:
+        found = await find(self, *given, **how)
+        if is_sent.is_set() and isinstance(found, Pending):
+            is_pending.set()
+        return found
+
+    monkeypatch.setattr(Completer, "send", held_send)
+    monkeypatch.setattr(Triage, "find", told_find)
+    settings = scene.settings(
+        relay={"drain_timeout": 0.1, "look_timeout": 30.0, "park_initial": 0.2}
+    )
+    async with relay(settings):
+        handle, first = await scene.waiting(attempts=3)
+        at = await scene.emit(event(ids_of(first, attempt=0), failed(non_retryable=False)))
+        await asyncio.wait_for(is_sent.wait(), 30)
+    (copy,) = await consume_all(scene.kafka, scene.topics.parked)
+    assert dict(copy.headers)["completion-park-may-land"] == b"yes"
+    async with relay(settings):
+        await asyncio.wait_for(is_pending.wait(), 30)
+        await send(*calls[0])
+        assert (await scene.decided(at)).tries == 1
+    (pending,) = (await handle.describe()).raw_description.pending_activities
+    assert (pending.attempt, len(calls)) == (2, 1)
+    await handle.terminate()
 
 
 async def test_an_event_for_an_ended_activity_tells_who_ended_it(scene: Scene) -> None:

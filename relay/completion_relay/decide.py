@@ -171,10 +171,12 @@ class _Way:
                 return park
         waiting, monotonic = self._waiting, means.clock.monotonic
         try:
-            if self._measure.is_over_a_guess and await self._measure.take_again():
-                self._refused, self._outcome = None, self._event.outcome
-                if self._measure.over:
-                    self._too_large(self._measure.over)
+            if self._measure.is_over_a_guess:
+                has_waited = True  # for as long as a call may last
+                if await self._measure.take_again():
+                    self._refused, self._outcome = None, self._event.outcome
+                    if self._measure.over:
+                        self._too_large(self._measure.over)
             # Meanwhile the attempt may have timed out, and another one would be completed. Not the
             # permit first and then the only look: a look may go on for `relay.early_timeout`, and
             # duplicates, which one look sorts out, would take permits from completions.

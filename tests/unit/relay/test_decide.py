@@ -566,6 +566,18 @@ async def test_a_parked_result_over_a_guess_is_measured_again_before_the_call() 
     assert decision.disposition is Disposition.APPLIED
 
 
+async def test_by_ids_what_changed_while_the_limit_was_asked_for_is_not_called() -> None:
+    """The question may take as long as a call, and a failure would end the attempt after."""
+    superseded = Decided(Disposition.SUPERSEDED, "at attempt 2")
+    script = Script(
+        [OK], findings=[STARTED, superseded, superseded], blob_limit=1000, namespaces=[DENIED]
+    )
+    script.sends.is_guess = True
+    decision = await run(script, event(Completed(payloads(1500)), activity=BY_IDS))
+    assert (decision.disposition, decision.tries) == (Disposition.SUPERSEDED, 0)
+    assert script.happened("send") == []
+
+
 @pytest.mark.parametrize("outcome", [Completed(), Canceled(), Failed(Failure(message="no"))])
 async def test_a_message_over_grpcs_limit_fails_the_activity_instead(outcome: Outcome) -> None:
     script = Script([OVER_GRPC_LIMIT, OK])

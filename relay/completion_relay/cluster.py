@@ -6,8 +6,9 @@ but the clock and the observer, so that one which is away holds up no other.
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Final
 
@@ -163,7 +164,7 @@ class Cluster:
         rng = random.Random()  # noqa: S311 - jitter, not a secret
         wait_after = partial(patience.after, rng=rng)
         gate = WeatherGate(
-            probe=lambda: completer.describe_namespace(connection.namespaces[0]),
+            probe=partial(_first_to_answer, completer, connection.namespaces),
             wait_after=partial(
                 backoff,
                 initial=min(patience.retry_initial, _PROBE_SECONDS),
@@ -230,25 +231,27 @@ class Cluster:
             await self.means.clock.sleep(_PROBE_SECONDS if has_answered else _FIRST_PROBES_SECONDS)
 
     async def _probe(self) -> bool:
-        for namespace in self._connection.namespaces:
-            if self.means.gate.is_away:
-                return True  # its own probe is the one that goes out
-            answer = await self._completer.describe_namespace(namespace)
-            if self.means.gate.is_away:
-                return True  # meanwhile: what this answer says is older than that
-            if not frontend_answered(answer):
-                self._told.problem(
-                    f"{self._connection.address} cannot be reached ({answer.status}: "
-                    f"{answer.message}): waiting for it; see {self._connection.help}"
-                )
-                return False
+        if self.means.gate.is_away:
+            return True  # its own probe is the one that goes out
+        whose = self._connection
+        answers = await asyncio.gather(*map(self._completer.describe_namespace, whose.namespaces))
+        if self.means.gate.is_away:
+            return True  # meanwhile: what these answers say is older than that
+        if not any(map(frontend_answered, answers)):
+            self._told.problem(
+                f"{whose.address} {_unreached(answers[0])}: waiting for it; see {whose.help}"
+            )
+            return False
+        for namespace, answer in zip(whose.namespaces, answers, strict=True):
             self._judge(namespace, answer)
         self._told.well()
         return True
 
     def _judge(self, namespace: str, answer: Answer) -> None:
         whose = self._connection
-        if answer.status is Status.UNAUTHENTICATED:
+        if not frontend_answered(answer):
+            self._told.problem(_unreached(answer), namespace)
+        elif answer.status is Status.UNAUTHENTICATED:
             self._told.problem(f"{answer.message}: see {whose.help}", namespace)
         elif NAMESPACE_NOT_FOUND in answer.details:
             setting = f"namespaces of cluster {whose.name}" if whose.name else "temporal.namespaces"
@@ -256,3 +259,25 @@ class Cluster:
         else:
             # A relay needs no right to describe the namespace: a refusal of that is well.
             self._told.well(namespace)
+
+
+async def _first_to_answer(completer: Completer, namespaces: Iterable[str]) -> Answer:
+    """Ask about each namespace, and return the first answer of a frontend; or how the last one failed.
+
+    One address may be a frontend that routes by namespace, and what is behind it may be away for
+    some of them. All at once: one that says nothing is none to wait for.
+    """
+    asking = [asyncio.create_task(completer.describe_namespace(each)) for each in namespaces]
+    try:
+        for next_one in asyncio.as_completed(asking):
+            answer = await next_one
+            if frontend_answered(answer):
+                break
+        return answer
+    finally:
+        for task in asking:
+            task.cancel()
+
+
+def _unreached(answer: Answer) -> str:
+    return f"cannot be reached ({answer.status}: {answer.message})"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -17,6 +19,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client, WorkflowHandle
+from temporalio.service import RPCError, RPCStatusCode, WorkflowService
 from tests.integration.relay.members import Members
 from tests.integration.relay.process import get
 from tests.integration.relay.waiting import Scene, completed, event, relay
@@ -209,6 +212,52 @@ async def test_a_namespace_that_is_missing_delays_no_other_and_resumes_by_itself
     finally:
         stop.set()
         await running
+
+
+async def test_a_namespace_that_is_away_alone_behind_its_address_delays_no_other(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frontend that routes by namespace, of which a part is away: the first namespace's."""
+    away = f"away-{uuid.uuid4().hex[:8]}"
+    _is_unavailable(monkeypatch, "describe_namespace", away)
+    refused = _is_unavailable(monkeypatch, "respond_activity_task_completed", away)
+    server = Relay(scene.settings(temporal={"namespaces": (away, "default")}))
+    stop = asyncio.Event()
+    running = asyncio.create_task(server.run(stop, on_ready=lambda _: None))
+    try:
+        for number in range(3):
+            token = base64.b64encode(f"token {number}".encode()).decode()
+            reference = dataclasses.replace(_of(away, number), task_token=token)
+            await scene.emit(event(reference, completed()))
+        await eventually(
+            lambda: len({request.identity for request in refused}) == 3,
+            what="three events that fail",
+        )
+        problem = f"namespace {away}"
+        await eventually(lambda: "cannot be reached" in server.health.problems.get(problem, ""))
+        _, reference = await scene.waiting()
+        reference = dataclasses.replace(reference, namespace="default")
+        at = await scene.emit(event(reference, completed()))
+        assert (await scene.decided(at)).disposition is Disposition.APPLIED
+        assert server.health.problems.keys() == {problem}
+    finally:
+        stop.set()
+        await running
+
+
+def _is_unavailable(monkeypatch: pytest.MonkeyPatch, rpc: str, namespace: str) -> list[Any]:
+    """Have a call answered so where it is about this namespace; return what is refused."""
+    original = getattr(WorkflowService, rpc)
+    refused: list[Any] = []
+
+    async def routed(service: WorkflowService, request: Any, **how: Any) -> Any:
+        if request.namespace == namespace:
+            refused.append(request)
+            raise RPCError("no healthy upstream", RPCStatusCode.UNAVAILABLE, b"")
+        return await original(service, request, **how)
+
+    monkeypatch.setattr(WorkflowService, rpc, routed)
+    return refused
 
 
 def _of(namespace: str, number: int) -> ActivityReference:

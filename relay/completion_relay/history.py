@@ -60,10 +60,13 @@ class HistoryReader:
         self._later: int | None = None
         self.has_read_enough = False
         """Whether the history was read back to where the question ends."""
+        self.events = 0
+        """How many events were read."""
 
     def read(self, events: Iterable[HistoryEvent]) -> bool:
         """Take in events, newest first; True when the rest of the history is not needed."""
         for event in events:
+            self.events += 1
             if event.event_type in _ENDS:
                 scheduled, ended = _ended(event)
                 self._ends[scheduled] = ended

@@ -42,9 +42,12 @@ _OPEN = (
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_PAUSED,
 )
 
-_PAGE_EVENTS = 200
-_MAX_PAGES = 50
-"""Temporal ends a workflow at 51,200 events, but no look should cost that much: 10,000 at most."""
+_FIRST_PAGE, _LARGEST_PAGE = 20, 200
+"""Events that are asked for at once: few before it is known how large they are."""
+_PAGE_BYTES = 1024 * 1024
+"""What a page should have at most: it is held in memory as a whole, one for each look under way."""
+_MAX_EVENTS, _MAX_PAGES = 10_000, 200
+"""Temporal ends a workflow at 51,200 events, but no look should cost that much."""
 
 
 def question_for(event: CompletionEvent, mark: RecordMark) -> Question | None:
@@ -161,7 +164,7 @@ class Triage:
 
     async def _read_history(self, namespace: str, question: Question) -> HistoryReader | Answer:
         reader = HistoryReader(question)
-        page_token = b""
+        page_token, events = b"", _FIRST_PAGE
         for _ in range(_MAX_PAGES):
             page = await self._call(
                 self._service.get_workflow_execution_history_reverse,
@@ -170,7 +173,7 @@ class Triage:
                     execution=WorkflowExecution(
                         workflow_id=question.workflow_id, run_id=question.run_id
                     ),
-                    maximum_page_size=_PAGE_EVENTS,
+                    maximum_page_size=min(events, _MAX_EVENTS - reader.events),
                     next_page_token=page_token,
                 ),
             )
@@ -182,7 +185,15 @@ class Triage:
             if not page_token:
                 reader.conclude()
                 return reader
+            if reader.events >= _MAX_EVENTS:
+                break
+            events = _next_page(events, page.ByteSize())
         return reader
+
+
+def _next_page(events: int, size: int) -> int:
+    """Return how many events to ask for next, after a page of so many had that many bytes."""
+    return max(1, min(2 * events, _LARGEST_PAGE, events * _PAGE_BYTES // max(1, size)))
 
 
 def _is_the_one(question: Question, pending: PendingActivityInfo) -> bool:
@@ -203,9 +214,7 @@ def _conclusion(question: Question, reader: HistoryReader, *, is_running: bool) 
     if end is not None:
         return end.judged(question)
     if not reader.has_read_enough:
-        return Decided(
-            Disposition.UNKNOWN, f"not among the newest {_PAGE_EVENTS * _MAX_PAGES} events"
-        )
+        return Decided(Disposition.UNKNOWN, f"not among the newest {reader.events} events")
     if reader.was_scheduled and is_running:
         # What happens while a workflow task is in flight is buffered, and is
         # written to history only when that task ends (facts A).

@@ -11,9 +11,14 @@ from typing import Any, cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
+from temporalio.api.enums.v1 import EventType
 from temporalio.api.enums.v1 import WorkflowExecutionStatus as Status
-from temporalio.api.history.v1 import History, HistoryEvent
+from temporalio.api.history.v1 import (
+    ActivityTaskCompletedEventAttributes,
+    History,
+    HistoryEvent,
+)
 from temporalio.api.workflow.v1 import PendingActivityInfo, WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import (
     DescribeWorkflowExecutionRequest,
@@ -61,6 +66,9 @@ class Server:
         self.pending = pending
         self.status = status
         self.asked: Counter[str] = Counter()
+        self.page_sizes: list[int] = []
+        """Events asked for, page by page."""
+        self.page_bytes: list[int] = []
         self._page = page
 
     async def describe_workflow_execution(
@@ -82,10 +90,13 @@ class Server:
         newest_first = list(reversed(self.history))
         start = int(request.next_page_token or b"0")
         end = start + min(self._page, request.maximum_page_size)
-        return GetWorkflowExecutionHistoryReverseResponse(
+        answer = GetWorkflowExecutionHistoryReverseResponse(
             history=History(events=newest_first[start:end]),
             next_page_token=str(end).encode() if end < len(newest_first) else b"",
         )
+        self.page_sizes.append(request.maximum_page_size)
+        self.page_bytes.append(answer.ByteSize())
+        return answer
 
 
 def triage(server: Server, clock: VirtualClock | None = None) -> Triage:
@@ -220,6 +231,57 @@ async def test_a_look_reads_a_large_history_no_further_than_the_end_it_asks_for(
     server = Server(*history)
     assert became(await triage(server).find("orders", QUESTION)) is Disposition.CONFLICT
     assert server.asked["page"] == 1
+
+
+def nothing_of_it(count: int, size: int = 0) -> list[HistoryEvent]:
+    """Return so many completions of other activities, of that many bytes each."""
+    result = Payloads(payloads=[Payload(data=b"x" * size)])
+    attributes = ActivityTaskCompletedEventAttributes(scheduled_event_id=1, result=result)
+    return [
+        HistoryEvent(
+            event_id=number,
+            event_type=EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED,
+            activity_task_completed_event_attributes=attributes,
+        )
+        for number in range(10, 10 + count)
+    ]
+
+
+async def test_a_history_of_large_results_is_read_in_small_pages() -> None:
+    """Sixteen looks at once, each with a page of 200 results, were 1 GB."""
+    server = Server(*ENDED, *nothing_of_it(200, 250_000))
+    assert became(await triage(server).find("orders", QUESTION)) is Disposition.APPLIED
+    first, *later = server.page_bytes
+    assert server.page_sizes[0] == 20
+    assert first < 5_100_000
+    assert max(later) < 1_100_000
+    assert server.asked["page"] < 60
+
+
+@pytest.mark.parametrize(("others", "pages"), [(15, 1), (50, 2), (290, 4), (1_000, 8), (9_900, 53)])
+async def test_a_history_of_small_events_takes_few_pages(others: int, pages: int) -> None:
+    server = Server(*ENDED, *nothing_of_it(others))
+    assert became(await triage(server).find("orders", QUESTION)) is Disposition.APPLIED
+    assert server.asked["page"] == pages
+
+
+async def test_one_large_result_does_not_make_all_pages_after_it_small() -> None:
+    server = Server(*ENDED, *nothing_of_it(900), *nothing_of_it(1, 2_000_000), *nothing_of_it(300))
+    assert became(await triage(server).find("orders", QUESTION)) is Disposition.APPLIED
+    assert server.page_sizes[-2:] == [200, 200]
+    assert server.asked["page"] < 12
+
+
+@pytest.mark.parametrize(("in_a_page", "pages", "read"), [(200, 53, 10_000), (1, 200, 200)])
+async def test_a_look_ends_somewhere_however_long_the_history_is(
+    in_a_page: int, pages: int, read: int
+) -> None:
+    server = Server(*ENDED, *nothing_of_it(20_000), page=in_a_page)
+    found = await triage(server).find("orders", QUESTION)
+    assert isinstance(found, Decided)
+    assert found.disposition is Disposition.UNKNOWN
+    assert found.detail == f"not among the newest {read} events"
+    assert server.asked["page"] == pages
 
 
 @st.composite

@@ -32,7 +32,7 @@ from completion_relay.history import HistoryReader
 from completion_relay.identity import RecordMark
 from completion_relay.known_ends import KnownEnds
 from completion_relay.task_token import read_token
-from completion_relay.verdict import NAMESPACE_NOT_FOUND, Answer, Status
+from completion_relay.verdict import NAMESPACE_NOT_FOUND, Answer, Status, is_message_limit
 from completion_schemas.dispositions import Disposition
 from completion_schemas.events import CompletionEvent
 
@@ -125,7 +125,7 @@ class Triage:
             ),
         )
         if isinstance(described, Answer):
-            return _gone(described)
+            return _said_by(described)
         info = described.workflow_execution_info
         is_running = info.status in _OPEN
         # A terminated workflow still shows its activities as pending (seen on
@@ -147,7 +147,7 @@ class Triage:
             return end.judged(question)
         reader = await self._read_history(namespace, question)
         if isinstance(reader, Answer):
-            return _gone(reader)
+            return _said_by(reader)
         found = reader.found()
         if found is not None:
             self._known.learn(namespace, question, found)
@@ -178,7 +178,10 @@ class Triage:
                 ),
             )
             if isinstance(page, Answer):
-                return page
+                if events == 1 or not is_message_limit(page):
+                    return page
+                events = max(1, events // 4)  # a proxy's limit is smaller than Temporal's own
+                continue
             if reader.read(page.history.events):
                 return reader
             page_token = page.next_page_token
@@ -226,7 +229,11 @@ def _conclusion(question: Question, reader: HistoryReader, *, is_running: bool) 
     return Decided(Disposition.UNKNOWN, "the workflow is closed and never scheduled this activity")
 
 
-def _gone(answer: Answer) -> Finding | Answer:
-    if answer.status is Status.NOT_FOUND and NAMESPACE_NOT_FOUND not in answer.details:
-        return Decided(Disposition.UNKNOWN, f"the workflow run is gone: {answer.message}")
-    return answer
+def _said_by(refusal: Answer) -> Finding | Answer:
+    """Return what a question's refusal says of the activity, or the refusal where it says nothing."""
+    if refusal.status is Status.NOT_FOUND and NAMESPACE_NOT_FOUND not in refusal.details:
+        return Decided(Disposition.UNKNOWN, f"the workflow run is gone: {refusal.message}")
+    if is_message_limit(refusal):
+        # By what the workflow has become, and by no fault of the event's: it may be less by the next look.
+        return Undetermined(f"what Temporal tells of the workflow is too large: {refusal.message}")
+    return refusal

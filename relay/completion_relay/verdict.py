@@ -119,7 +119,7 @@ def sign_of(answer: Answer) -> Sign:
     if answer.status is Status.OK:
         return Sign.WELL
     if answer.status is Status.RESOURCE_EXHAUSTED:
-        harmless = _is_message_limit(answer) or answer.cause == _BUSY_WORKFLOW
+        harmless = is_message_limit(answer) or answer.cause == _BUSY_WORKFLOW
         return Sign.WELL if harmless else Sign.THROTTLED
     if NAMESPACE_NOT_FOUND in answer.details or FAULT[answer.status] is Fault.OURS:
         return Sign.HALTED
@@ -223,7 +223,7 @@ def judge(answer: Answer, *, outcome: str, tried: Callable[[], Tried]) -> Verdic
 
 
 def _in_bad_weather(answer: Answer, tried: Tried) -> Verdict:
-    if _is_message_limit(answer):
+    if is_message_limit(answer):
         return DeadLetter(DeadLetterReason.TOO_LARGE, answer.message)
     if tried.deadline_passed:
         return Look()
@@ -232,7 +232,8 @@ def _in_bad_weather(answer: Answer, tried: Tried) -> Verdict:
     return Doubt() if is_spent and answer.status is not Status.RESOURCE_EXHAUSTED else Retry()
 
 
-def _is_message_limit(answer: Answer) -> bool:
+def is_message_limit(answer: Answer) -> bool:
+    """Whether a message was refused for its size, by gRPC: a request, or the answer to one."""
     # gRPC refuses a message over 4 MiB with the status of throttling, for ever.
     # Temporal's throttling carries ResourceExhaustedFailure, grpc-go's refusal
     # carries nothing but this text (seen on server 1.32.0).

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from google.protobuf.message import Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
@@ -27,7 +29,9 @@ from temporalio.api.workflowservice.v1 import (
     GetWorkflowExecutionHistoryReverseResponse,
 )
 from temporalio.client import Client
-from tests.unit.relay.fakes import VirtualClock
+from temporalio.service import RPCError, RPCStatusCode
+from tests.unit.relay import ways
+from tests.unit.relay.fakes import NOW, Script, VirtualClock
 from tests.unit.relay.histories import (
     BY_IDS,
     OTHER_EVENT,
@@ -42,6 +46,8 @@ from tests.unit.relay.histories import (
 )
 
 from completion_relay.calls import Calls
+from completion_relay.decide import decide
+from completion_relay.decision import Decision
 from completion_relay.evidence import Decided, Finding, Pending, Question, Undetermined
 from completion_relay.identity import RecordMark
 from completion_relay.known_ends import SECONDS
@@ -69,18 +75,31 @@ class Server:
         self.page_sizes: list[int] = []
         """Events asked for, page by page."""
         self.page_bytes: list[int] = []
+        self.limit = 10**9
+        """Bytes that whoever is in between lets through, of an answer."""
         self._page = page
+
+        self.when_described: Callable[[], None] = lambda: None
+        """Called after each description; a test may put something there."""
+
+    def _let_through(self, answer: Message) -> None:
+        if answer.ByteSize() > self.limit:
+            said = f"grpc: received message larger than max ({answer.ByteSize()} vs. {self.limit})"
+            raise RPCError(said, RPCStatusCode.RESOURCE_EXHAUSTED, b"")
 
     async def describe_workflow_execution(
         self, _request: DescribeWorkflowExecutionRequest, **_: Any
     ) -> DescribeWorkflowExecutionResponse:
         self.asked["describe"] += 1
-        return DescribeWorkflowExecutionResponse(
+        answer = DescribeWorkflowExecutionResponse(
             workflow_execution_info=WorkflowExecutionInfo(
                 execution=WorkflowExecution(workflow_id="w", run_id="r"), status=self.status
             ),
             pending_activities=self.pending,
         )
+        self.when_described()
+        self._let_through(answer)
+        return answer
 
     async def get_workflow_execution_history_reverse(
         self, request: GetWorkflowExecutionHistoryReverseRequest, **_: Any
@@ -96,6 +115,7 @@ class Server:
         )
         self.page_sizes.append(request.maximum_page_size)
         self.page_bytes.append(answer.ByteSize())
+        self._let_through(answer)
         return answer
 
 
@@ -282,6 +302,54 @@ async def test_a_look_ends_somewhere_however_long_the_history_is(
     assert found.disposition is Disposition.UNKNOWN
     assert found.detail == f"not among the newest {read} events"
     assert server.asked["page"] == pages
+
+
+async def test_a_page_that_is_too_large_to_come_through_is_asked_for_with_fewer_events() -> None:
+    server = Server(*ENDED, *nothing_of_it(40, 250_000))
+    server.limit = 4 * 1024 * 1024
+    assert became(await triage(server).find("orders", QUESTION)) is Disposition.APPLIED
+    assert server.page_sizes[:3] == [20, 5, 4]
+
+
+async def test_one_event_that_is_too_large_to_come_through_tells_nothing() -> None:
+    server = Server(*ENDED, *nothing_of_it(1, 5_000_000))
+    server.limit = 4 * 1024 * 1024
+    found = await triage(server).find("orders", QUESTION)
+    assert isinstance(found, Undetermined)
+    assert "larger than max" in found.detail
+    assert server.page_sizes == [20, 5, 1]
+
+
+async def way_of_an_event(server: Server) -> Decision:
+    """Let an event go whose activity is not pending any more."""
+    script = Script([ways.NOT_FOUND])
+    means = dataclasses.replace(script.means, triage=triage(server, script.clock))
+    return await decide(means, ways.event(), "orders", ways.mark())
+
+
+async def test_a_look_that_is_too_large_once_is_repeated() -> None:
+    """It was called the event's fault, and dead-lettered what had been applied."""
+    over = pending(last_failure_by="x" * 5_000_000)
+    over.activity_id = "b"
+    applied = ended(7, "completed", of=5, by=str(ways.mark()), at=NOW)
+    server = Server(*ENDED[:2], applied, pending=[over])
+    server.limit = 4 * 1024 * 1024
+
+    def shrink() -> None:
+        server.pending = []
+
+    server.when_described = shrink
+    assert (await way_of_an_event(server)).disposition is Disposition.APPLIED
+    assert server.asked["describe"] == 2
+
+
+async def test_looks_that_are_always_too_large_end_in_unknown() -> None:
+    server = Server(*ENDED, pending=[pending(last_failure_by="x" * 5_000_000)])
+    server.limit = 4 * 1024 * 1024
+    decision = await way_of_an_event(server)
+    assert decision.disposition is Disposition.UNKNOWN
+    assert "larger than max" in decision.detail
+    assert server.asked["describe"] > 1
 
 
 @st.composite

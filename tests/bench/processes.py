@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from tests.bench.errors import BenchError
 from tests.support import Topics
 
 from completion_relay.embedded.process import HOST, ServerProcess, connectable, free_port
+from completion_relay.status_page import PageError, ReplicaState, read_page
 
 _READY_SECONDS = 60.0
 _AS_INSTALLED = (
@@ -30,14 +31,22 @@ _AS_INSTALLED = (
 )
 """`-m completion_relay` without grpcio, which is a tool of development and not in requirements.lock: the
 SDK imports it where it is there, which takes 10 MB (measured) that no relay in production has."""
+_PAGE_TIMEOUT = aiohttp.ClientTimeout(total=10.0)
 _numbers = itertools.count(1)
 
 
 class Measured:
     """A process under guard: its CPU time and its memory, children included."""
 
-    def __init__(self, server: ServerProcess) -> None:
+    def __init__(self, server: ServerProcess, *, pages: Sequence[str] = ()) -> None:
+        """Measure nothing yet.
+
+        Args:
+            server: The process.
+            pages: HOST:PORT of its pages, where it is a relay.
+        """
         self._server = server
+        self._pages = pages
 
     def _processes(self) -> list[psutil.Process]:
         if self._server.pid is None:
@@ -56,6 +65,24 @@ class Measured:
     def resident_bytes(self) -> int:
         """Return the resident memory now, bytes."""
         return sum(process.memory_info().rss for process in self._processes())
+
+    async def states(self) -> list[ReplicaState]:
+        """Return how the relay's processes find themselves (/status); none of what is no relay.
+
+        Raises:
+            BenchError: one does not answer.
+        """
+        found: list[ReplicaState] = []
+        for page in self._pages:
+            try:
+                async with (
+                    aiohttp.ClientSession(timeout=_PAGE_TIMEOUT) as session,
+                    session.get(f"http://{page}/status") as response,
+                ):
+                    found += read_page(await response.read())
+            except (aiohttp.ClientError, TimeoutError, PageError) as error:
+                raise BenchError(f"http://{page}/status: {error!r}: see {self.log}") from None
+        return found
 
     @property
     def log(self) -> Path:
@@ -145,7 +172,7 @@ async def relay(
     )
     try:
         await server.ready(ready, within=_READY_SECONDS)
-        yield Measured(server)
+        yield Measured(server, pages=[f"{HOST}:{port}"])
     finally:
         await server.stop()
 

@@ -49,6 +49,9 @@ async def test_a_quick_run_of_the_cpu_part_ends_well_and_writes_its_figures(
     assert target["limit"] == 1.35
     assert [one["rounds"][0]["events"] for one in (loop, floor, relay)] == [1_000] * 3
     assert ("met: " if target["met"] else "MISSED: ") in out
+    assert (floor["lowest_limit"], floor["most_in_flight"]) == (None, None)
+    assert relay["lowest_limit"] == 64  # a null frontend is never slow
+    assert 0 <= relay["most_in_flight"] <= 64
 
 
 async def test_a_quick_run_of_the_reading_part_finds_the_one_record_that_it_asks_for(

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import re
 import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -66,6 +67,14 @@ class Measured:
         """Return the resident memory now, bytes."""
         return sum(process.memory_info().rss for process in self._processes())
 
+    def peak_resident_bytes(self) -> int | None:
+        """Return the most resident memory so far, bytes, as the kernel keeps it; None: it keeps none.
+
+        Of several processes the sum of each one's most, which need not have been at one time.
+        """
+        peaks = [peak_resident_bytes(pid) for pid in self.pids()]
+        return None if None in peaks else sum(peak or 0 for peak in peaks)
+
     async def states(self) -> list[ReplicaState]:
         """Return how the relay's processes find themselves (/status); none of what is no relay.
 
@@ -88,6 +97,16 @@ class Measured:
     def log(self) -> Path:
         """What the process writes."""
         return self._server.log
+
+
+def peak_resident_bytes(pid: int) -> int | None:
+    """Return the most memory that a process has had resident, bytes; None where no /proc tells."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text("utf-8")
+    except FileNotFoundError:
+        return None
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
 
 
 @contextlib.asynccontextmanager

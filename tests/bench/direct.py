@@ -49,21 +49,15 @@ async def complete(service: WorkflowService, token: bytes) -> None:
     )
 
 
-async def bare_loop(
-    service: WorkflowService, tokens: Sequence[bytes], in_flight: int
-) -> tuple[int, int]:
-    """Complete all, so many at once; return when the first and the last was done, ns."""
+async def bare_loop(service: WorkflowService, tokens: Sequence[bytes], in_flight: int) -> None:
+    """Complete all, so many at once."""
     left = iter(tokens)
-    first: list[int] = []
 
     async def work() -> None:
         for token in left:
             await complete(service, token)
-            if not first:
-                first.append(time.monotonic_ns())
 
     await asyncio.gather(*(work() for _ in range(in_flight)))
-    return (first[0], time.monotonic_ns()) if first else (0, 0)
 
 
 async def measured(given: argparse.Namespace) -> dict[str, Any]:
@@ -81,7 +75,6 @@ async def measured(given: argparse.Namespace) -> dict[str, Any]:
     await bare_loop(service, tokens[:warm], given.in_flight)
     tokens = tokens[warm:]
     begun = [0] * len(tokens)
-    done = (0, 0)
 
     async def call(number: int) -> None:
         begun[number] = time.monotonic_ns()
@@ -91,13 +84,12 @@ async def measured(given: argparse.Namespace) -> dict[str, Any]:
     if given.rate:
         await paced(len(tokens), given.rate, call)
     else:
-        done = await bare_loop(service, tokens, given.in_flight)
+        await bare_loop(service, tokens, given.in_flight)
     return {
         "events": len(tokens),
         "seconds": time.perf_counter() - started,
         "cpu_seconds": time.process_time() - cpu,
         "begun": begun if given.rate else [],
-        "done": done,
     }
 
 

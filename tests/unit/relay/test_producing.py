@@ -1,10 +1,13 @@
 # ruff: noqa: ARG002 - as the real ones are called
-"""A transaction that does not come to its commit, where Kafka answers nothing."""
+"""A transaction that does not come to its commit, where Kafka answers nothing; and what producers ask for."""
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import gc
+from functools import cache
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -12,6 +15,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
+import completion_relay
 from completion_relay.producing import transact
 from completion_schemas.record import KafkaRecord
 
@@ -19,6 +23,9 @@ PLENTY = 10.0
 """Seconds that no test needs."""
 RECORD = KafkaRecord(None, b"v", ())
 PARTITION = TopicPartition("completions", 3)
+PACKAGE = Path(completion_relay.__file__).parent
+DURABILITY = ("acks", "enable_idempotence", "transactional_id")
+"""What aiokafka is told of when a record is taken, and how often."""
 
 
 class Batch:
@@ -106,3 +113,38 @@ async def test_a_transaction_that_fails_says_so_at_once_and_what_its_batches_com
     gc.collect()  # a future complains when it goes
     assert complaints == []
     assert not producer.is_committed
+
+
+@cache
+def producers() -> dict[str, dict[str, Any]]:
+    """Return how each producer of the relay is made, by its place: of what it is told, the durability."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("AIOKafkaProducer"):
+                found[f"{path.relative_to(PACKAGE)}:{node.lineno}"] = {
+                    given.arg: "some id"
+                    if given.arg == "transactional_id"
+                    else ast.literal_eval(given.value)
+                    for given in node.keywords
+                    if given.arg in DURABILITY
+                }
+    return found
+
+
+@pytest.mark.source_tree
+def test_every_writer_is_among_the_producers_that_are_looked_at() -> None:
+    files = {place.partition(":")[0] for place in producers()}
+    writers = {"journal.py", "cli/publish.py", "cli/instruct.py", "replay/sender.py"}
+    assert files >= writers, files
+
+
+@pytest.mark.source_tree
+@pytest.mark.parametrize("place", producers())
+async def test_every_producer_waits_for_all_replicas_and_writes_once(place: str) -> None:
+    """White-box: aiokafka is content with one replica, and writes twice what it sends again."""
+    producer = AIOKafkaProducer(**producers()[place])
+    all_replicas = -1
+    acks, is_idempotent = producer._sender._acks, producer._txn_manager is not None
+    await producer.stop()
+    assert (acks, is_idempotent) == (all_replicas, True)

@@ -18,6 +18,12 @@ class Members:
         """Have the first one join anew, as it does when the group changes."""
         self.assignments[0][0]._consumer._coordinator.request_rejoin()
 
+    @property
+    def paused(self) -> set[TopicPartition]:
+        """What the consumer of the latest assignment fetches nothing of, as aiokafka has it."""
+        paused: set[TopicPartition] = self.assignments[-1][0]._consumer.paused()
+        return paused
+
     async def assigned(self, times: int) -> None:
         """Return once partitions have been given out so often."""
         await eventually(

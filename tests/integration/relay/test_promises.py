@@ -31,6 +31,7 @@ import completion_relay.membership
 from completion_relay.consumer import Consumer
 from completion_relay.demo.broker import end_session
 from completion_relay.offset_map import decode
+from completion_relay.status_page import read_page
 from completion_schemas.audit import AuditRecord
 from completion_schemas.cloudevents import encode_record
 from completion_schemas.dispositions import DeadLetterReason, Disposition
@@ -77,6 +78,18 @@ async def metric(http: str, sample: str) -> float | None:
         if name == sample:
             return float(value)
     return None
+
+
+async def fetched(http: str, scene: Scene, partition: int) -> int:
+    """Return how many records of a partition of events the relay has that are not begun."""
+    _, page = await get(f"http://{http}/status")
+    (replica,) = read_page(page)
+    (state,) = [
+        one
+        for one in replica.partitions
+        if (one.topic, one.partition) == (scene.topics.completions, partition)
+    ]
+    return state.fetched
 
 
 async def under_way(http: str, count: int) -> None:
@@ -265,6 +278,7 @@ async def test_a_full_window_pauses_its_partition_and_no_other(scene: Scene, hel
         _, other = await scene.waiting()
         await scene.decided(await emit_to(scene, 1, event(other, completed())))
         assert (await metric(http, undecided), await metric(http, full)) == (3, 1)
+        assert await fetched(http, scene, 0) == 0
         async with held.worker():
             assert await handle.result() == 0
             decided = [(await scene.decided(at)).disposition for at in positions]

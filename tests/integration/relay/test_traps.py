@@ -26,6 +26,7 @@ from tests.integration.relay.process import get
 from tests.integration.relay.test_promises import (
     committed,
     emit_to,
+    fetched,
     held_activity,
     metric,
     places,
@@ -114,28 +115,25 @@ async def test_a_partition_that_was_full_is_paused_again_after_a_rebalance(
 ) -> None:
     """Pauses are forgotten by aiokafka; the window of three is used up by what it delivers again."""
     handle, reference = await held_activity(held)
-    full = 'completion_relay_paused{cause="window full"}'
+    full = {TopicPartition(scene.topics.completions, 0)}
     undecided = f'completion_relay_uncommitted{{partition="0",topic="{scene.topics.completions}"}}'
     settings = scene.settings(relay={"window": 3, "drain_timeout": 0.1, "early_timeout": 60.0})
 
     async with relay(settings) as http:
-
-        async def paused() -> bool:
-            return await metric(http, full) == 1
-
         positions = [await emit_to(scene, 0, event(reference, completed())) for _ in range(3)]
-        await eventually(paused, what="a paused partition")
+        await eventually(lambda: members.paused == full, what="a paused partition")
         members.rejoin()
         await members.assigned(2)
 
         async def has_them_again() -> bool:
-            return await metric(http, undecided) == 3 and await paused()
+            return await metric(http, undecided) == 3 and members.paused == full
 
         await eventually(has_them_again, what="a partition that is paused again")
         positions.append(await emit_to(scene, 0, event(reference, completed())))
         # What comes later on another partition is decided, so the fourth was passed over.
         positions.append(await applied(scene, partition=1))
-        assert (await metric(http, undecided), await metric(http, full)) == (3, 1)
+        assert (await metric(http, undecided), await fetched(http, scene, 0)) == (3, 0)
+        assert members.paused == full
         async with held.worker():
             await handle.result()
             for at in positions:
@@ -398,9 +396,10 @@ async def test_a_member_without_partitions_is_polled_and_takes_over(
 
 @pytest.mark.usefixtures("nobody_gives_way")
 async def test_a_member_whose_partitions_are_all_paused_is_polled(
-    scene: Scene, held: Scene, polls: Polls
+    scene: Scene, held: Scene, members: Members, polls: Polls
 ) -> None:
     activities = [await held_activity(held) for _ in range(4)]
+    full = {TopicPartition(scene.topics.completions, number) for number in range(4)}
     settings = scene.settings(
         relay={"window": 1, "early_timeout": 60.0, "drain_timeout": 0.1, "stuck_after": 0.5}
     )
@@ -408,12 +407,10 @@ async def test_a_member_whose_partitions_are_all_paused_is_polled(
         for partition, (_, reference) in enumerate(activities):
             await emit_to(scene, partition, event(reference, completed()))
 
-        async def all_paused() -> bool:
-            return await metric(http, 'completion_relay_paused{cause="window full"}') == 4
-
-        await eventually(all_paused, what="four paused partitions")
+        await eventually(lambda: members.paused == full, what="four paused partitions")
         before = sum(polls.of.values())
         await eventually(lambda: sum(polls.of.values()) >= before + 3, what="polls")
+        assert members.paused == full
 
         async def says_so() -> bool:
             return "stuck" in (await get(f"http://{http}/readyz"))[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import pytest
 from aiokafka.structs import TopicPartition
 from tests.unit.relay.fakes import fetched
 from tests.unit.relay.workbench import PARTITION, TOPICS, Bench
@@ -33,6 +34,10 @@ class Pausing:
 
     def resume(self, *partitions: TopicPartition) -> None:
         self._paused -= set(partitions)
+
+    def rebalance(self) -> None:
+        """Be given the same partitions anew: none of them is paused any more, without a word."""
+        self._paused.clear()
 
 
 class Rooms:
@@ -88,6 +93,17 @@ def test_a_partition_whose_bytes_are_used_up_is_paused_and_what_waits_there_is_t
     held.ledger.receive(1, size=1, at=0.0)
     assert rooms.paused() == {EVENTS}
     assert rooms.is_crowded(EVENTS)
+
+
+@pytest.mark.parametrize("why", ["full", "outage"])
+def test_what_a_rebalance_has_let_go_is_paused_again(why: str) -> None:
+    rooms = Rooms()
+    if why == "full":
+        rooms.held[EVENTS].ledger.receive(0, size=1, at=0.0)
+    assert rooms.paused(stop=why == "outage") == {EVENTS}
+    rooms.consumer.rebalance()
+    assert rooms.consumer.paused() == set()
+    assert rooms.paused(stop=why == "outage") == {EVENTS}
 
 
 def test_in_an_outage_no_event_is_taken_and_operators_are_heard() -> None:

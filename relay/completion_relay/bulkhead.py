@@ -246,6 +246,7 @@ class Bulkhead(Admits):
         """Begin anew with few calls: the cluster is away, and all will come back at once."""
         self._limit.restart(_AFTER_AN_OUTAGE, now=self._clock.monotonic())
         self._note_limit()
+        self._note_health()
 
     def _has_room(self) -> bool:
         if self._on_trial_since is not None:

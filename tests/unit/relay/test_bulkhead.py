@@ -402,6 +402,19 @@ async def test_who_queues_is_woken_when_the_namespace_has_been_sick_for_a_second
     assert not ticket.is_admitted
 
 
+async def test_who_queues_is_woken_for_the_small_limit_of_an_outage_too() -> None:
+    """Not when the first call comes back: all of them may hang, for as long as a call may take."""
+    scene = ward(maximum=20)
+    (ticket,) = scene.enter(21)
+    waiting = asyncio.create_task(ticket.wait(scene.clock, 100.0, scene.bulkhead.turned_sick))
+    await scene.clock.until_pending(1)
+    scene.bulkhead.start_small()
+    scene.clock.advance(1.0)
+    await asyncio.wait_for(waiting, PLENTY)
+    assert scene.bulkhead.is_sick
+    assert not ticket.is_admitted
+
+
 async def test_a_namespace_that_is_sick_for_a_moment_wakes_nobody() -> None:
     """At the edge it turns with every call, and thousands may queue."""
     scene = ward(maximum=1)

@@ -208,6 +208,7 @@ async def _report(
             "places that show a token": leaks(stage.tokens, said),
             "metrics of the contract that are missing": stage.scraped.missing(),
             "metrics that never moved": stage.scraped.unmoved(),
+            "metrics with labels that are not the contract's": stage.scraped.mislabelled(),
         }
     )
     return Report(

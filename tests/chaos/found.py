@@ -58,6 +58,8 @@ class Found:
     """Read with `read_committed`."""
     dead_letters: Sequence[KafkaRecord]
     """Read with `read_committed`."""
+    signals: Sequence[KafkaRecord]
+    """Read with `read_committed`."""
     results: Mapping[Address, tuple[str, ...]]
     """What the workflows returned for their activities: see `script.returned`."""
     ends: Mapping[Address, Sequence[Ended]]

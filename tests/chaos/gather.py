@@ -60,6 +60,7 @@ async def gather(
             for record in await consume_all(kafka, topics["audit"])
         ],
         dead_letters=[_plain(record) for record in await consume_all(kafka, topics["dead_letter"])],
+        signals=[_plain(record) for record in await consume_all(kafka, topics["signals"])],
         results=results,
         ends=ends,
         started=started,

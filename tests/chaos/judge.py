@@ -34,6 +34,7 @@ from tests.chaos.script import (
     event_id,
     returned,
 )
+from tests.chaos.signals import judge_signals
 
 from completion_schemas.audit import AuditRecord
 from completion_schemas.dispositions import DeadLetterReason, Disposition
@@ -116,6 +117,7 @@ def judge(seed: int, items: Sequence[Item], found: Found) -> list[Finding]:
     _judge_heartbeats(script, found, finding)
     judge_poison(script.kinds, found, finding)
     judge_retries(seed, items, found, finding)
+    judge_signals(seed, items, found, finding)
     _judge_dead_letters(script, found, finding)
     _judge_offsets(found, finding)
     return list(findings.values())

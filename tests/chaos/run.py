@@ -226,6 +226,7 @@ async def _report(
             "connections cut": sum(link.ended for link in (*kafka_links, *temporal_links)),
             "commits of the group": len(found.commits),
             "audit records": len(found.audit),
+            "signals": len(found.signals),
             "removed amid faults, killed after 10 s": relays.exit_codes[:in_quiet].count(
                 GUARD_KILLED
             ),

@@ -191,7 +191,7 @@ def script(seed: int, activities: Sequence[Address], mix: Mix = FULL) -> tuple[I
     placed: list[tuple[float, Item]] = []
     for number, at in enumerate(retried):
         placed += _failures(rng, at / size, replace(ends[at][1], number=number))
-    for at, end in rng.sample(once, round(size * mix.beating)):
+    for at, end in _beating(rng, once, round(size * mix.beating)):
         placed += _heartbeats(rng, at / size, end, mix)
     placed += [(at / size, end) for at, end in ends]
     for at, end in rng.sample(ends, round(size * DUPLICATES)):
@@ -239,6 +239,19 @@ def _retried(rng: random.Random, ends: Sequence[tuple[int, Event]], mix: Mix) ->
     return rng.sample(able, round(len(ends) * mix.retried))
 
 
+def _beating(
+    rng: random.Random, once: Sequence[tuple[int, Event]], count: int
+) -> list[tuple[int, Event]]:
+    """Return the ends that have heartbeats before them; of those that are asked for a few at least.
+
+    The answer to such a heartbeat asks for the cancellation.
+    """
+    asked = [one for one in once if one[1].kind is Kind.CANCELED]
+    chosen = rng.sample(asked, min(len(asked), count, _HANDFUL))
+    others = [one for one in once if one not in chosen]
+    return chosen + rng.sample(others, count - len(chosen))
+
+
 def _failures(rng: random.Random, at: float, end: Event) -> list[tuple[float, Event]]:
     """Return the failure of the first attempt, anywhere before the end, and duplicates of it.
 
@@ -255,8 +268,14 @@ def _behind(rng: random.Random, first: float) -> float:
 
 
 def _heartbeats(rng: random.Random, at: float, end: Event, mix: Mix) -> list[tuple[float, Event]]:
-    """Return some before the end, close to it and to each other: so that some are overtaken."""
-    places = sorted(at * (1 - rng.random() ** 12) for _ in range(rng.randint(2, 4)))
+    """Return some before the end, close to it and to each other: so that some are overtaken.
+
+    One that is answered with a cancel request comes anywhere before the end: so that it is not.
+    """
+    places = [at * (1 - rng.random() ** 12) for _ in range(rng.randint(2, 4))]
+    if end.kind is Kind.CANCELED:
+        places[0] = at * rng.random()
+    places.sort()
     if rng.random() < mix.late:
         places.append(_behind(rng, at))
     return [

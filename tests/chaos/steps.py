@@ -20,6 +20,7 @@ TOPICS = {
     "audit": "completions.audit",
     "dead_letter": "completions.dead-letter",
     "parked": "completions.parked",
+    "signals": "completions.signals",
 }
 """The relay's defaults (contract section 2)."""
 SETTINGS = {

@@ -24,4 +24,5 @@ async def test_every_promise_holds_after_a_short_run_with_faults_of_every_kind(
     report = await carry_out(SHORT, tmp_path, progress())
     assert report.faults == Counter(str(fault.kind) for fault in SHORT.plan())
     assert report.wrong == {}
+    assert report.told["signals"], "none came, so none was judged"
     assert report.is_well

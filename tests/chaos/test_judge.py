@@ -25,7 +25,9 @@ from tests.chaos.script import (
 
 from completion_schemas.audit import AuditRecord
 from completion_schemas.dispositions import DeadLetterReason, Disposition
+from completion_schemas.events import ActivityReference, CompletionSignal
 from completion_schemas.record import KafkaRecord
+from completion_schemas.signals import encode_signal
 from completion_schemas.times import UnixNanos
 
 SEED = 7
@@ -34,6 +36,7 @@ TWO: Address = ("fan-0000", "1")
 THREE: Address = ("fan-0000", "2")
 FOUR: Address = ("fan-0001", "0")
 FIVE: Address = ("fan-0001", "1")
+SIX: Address = ("fan-0001", "2")
 POISONED: Address = ("poison", "0")
 GARBAGE = KafkaRecord(b"k", b"\xff", ((GARBAGE_HEADER, b"0"), ("ce_id", None)))
 
@@ -47,6 +50,8 @@ ELSEWHERE = Event(Kind.ELSEWHERE, FOUR)
 POISON = Event(Kind.POISON, POISONED)
 RETRIED = Event(Kind.RETRIED, FIVE, by_ids=True)
 SECOND = Event(Kind.COMPLETED, FIVE, attempt=2)
+ASKED_BEAT = Event(Kind.HEARTBEAT, SIX, by_ids=True)
+ASKED = Event(Kind.CANCELED, SIX, by_ids=True)
 ITEMS: tuple[Item, ...] = (
     COMPLETED,
     Garbage(0, GARBAGE),
@@ -61,6 +66,8 @@ ITEMS: tuple[Item, ...] = (
     RETRIED,
     RETRIED,
     SECOND,
+    ASKED_BEAT,
+    ASKED,
 )
 TYPES = {
     Kind.FAILED: "failed",
@@ -75,7 +82,18 @@ def record(event: Event) -> KafkaRecord:
     own = ("ce_id", event_id(SEED, event).encode())
     odd = (("x-\ufffd", b""),) if event.odd else ()
     # All that is said of one activity has one key.
-    return KafkaRecord("/".join(event.address).encode(), b"value", (*odd, own))
+    return KafkaRecord("/".join(("default", *event.address)).encode(), b"value", (*odd, own))
+
+
+def signal(of: Address = SIX, *, now: int = 1, paused: bool = False) -> KafkaRecord:
+    reference = ActivityReference(
+        namespace="default", workflow_id=of[0], run_id="r", activity_id=of[1]
+    )
+    return encode_signal(
+        CompletionSignal(
+            activity=reference, cancel_requested=True, paused=paused, observed_at=UnixNanos(now)
+        )
+    )
 
 
 def audit(offset: int, of: Event | None, disposition: Disposition, **more: Any) -> AuditRecord:
@@ -133,6 +151,8 @@ AUDIT = [
     audit(10, RETRIED, APPLIED, **AFTERWARDS),
     audit(11, RETRIED, DUPLICATE, **AFTERWARDS),
     audit(12, SECOND, APPLIED, **AFTERWARDS),
+    audit(13, ASKED_BEAT, APPLIED, **AFTERWARDS),
+    audit(14, ASKED, APPLIED, **AFTERWARDS),
 ]
 LETTERS = [letter(1, GARBAGE), letter(8, record(ELSEWHERE), b"forbidden")]
 WELL = Found(
@@ -143,9 +163,10 @@ WELL = Found(
     },
     audit=AUDIT,
     dead_letters=LETTERS,
+    signals=[signal()],
     results={
         event.address: returned(SEED, event.address, event.kind)
-        for event in (COMPLETED, FAILED, UNASKED, CANCELED, SECOND)
+        for event in (COMPLETED, FAILED, UNASKED, CANCELED, SECOND, ASKED)
     },
     ends={
         ONE: [ended(COMPLETED, 0, "completed")],
@@ -153,12 +174,13 @@ WELL = Found(
         THREE: [ended(UNASKED, 5, "failed")],
         FOUR: [ended(CANCELED, 7, "canceled")],
         FIVE: [ended(SECOND, 12, "completed")],
+        SIX: [ended(ASKED, 14, "canceled")],
     },
     started={
-        **dict.fromkeys((ONE, TWO, THREE, FOUR), Started(1)),
+        **dict.fromkeys((ONE, TWO, THREE, FOUR, SIX), Started(1)),
         FIVE: Started(2, mark(RETRIED, 10)),
     },
-    commits=[Commit("t", 0, 2), Commit("t", 1, 0), Commit("t", 0, 2), Commit("t", 0, 13)],
+    commits=[Commit("t", 0, 2), Commit("t", 1, 0), Commit("t", 0, 2), Commit("t", 0, 15)],
     uncommitted={"t/0": 0},
 )
 
@@ -219,6 +241,7 @@ def without(offset: int) -> dict[tuple[int, int], KafkaRecord]:
     [
         WELL,
         judged(4, BEAT, Disposition.COALESCED),
+        dataclasses.replace(judged(13, ASKED_BEAT, Disposition.COALESCED), signals=[]),
         crowded(past=1),
         # Temporal was away, or nothing was there that could have got past it.
         crowded(elsewhere=MANY_ELSEWHERE - 1),
@@ -236,6 +259,9 @@ CONTRADICTED = {"activities applied by another position than history says": 1}
 CHANGED = {"dead letters that are not the original bytes": 1}
 OTHER_ATTEMPTS = {"activities with more or fewer attempts than theirs": 1}
 OTHER_RETRY = {"retries by another position than the audit trail says": 1}
+UNSIGNALLED = {"heartbeats applied to what is to be canceled, without their signal": 1}
+UNANSWERED = {"signals without an applied heartbeat of their own": 1}
+NO_SIGNAL = {"signals that are none, or that say what Temporal did not": 1}
 POISON_EARLY = {"poison tokens given up untried, or before their deadline": 1}
 
 CASES: dict[str, tuple[Callable[[], Found], dict[str, int]]] = {
@@ -466,6 +492,35 @@ CASES: dict[str, tuple[Callable[[], Found], dict[str, int]]] = {
     "an offset that moved back": (
         lambda: but(commits=[*WELL.commits, Commit("t", 0, 3), Commit("t", 0, 4)]),
         {"commits that moved an offset back": 1},
+    ),
+    "a heartbeat's answer that became no signal": (lambda: but(signals=[]), UNSIGNALLED),
+    "a signal that came twice": (
+        lambda: but(signals=[signal(), signal()]),
+        {"second signals of one id": 1} | UNANSWERED,
+    ),
+    "two signals of one heartbeat": (
+        lambda: but(signals=[signal(), signal(now=2)]),
+        UNANSWERED,
+    ),
+    "a signal of a heartbeat that was not applied": (
+        lambda: judged(13, ASKED_BEAT, Disposition.COALESCED),
+        UNANSWERED,
+    ),
+    "a signal of an activity that nobody asked to cancel": (
+        lambda: but(signals=[signal(), signal(THREE)]),
+        UNANSWERED,
+    ),
+    "a signal under another key": (
+        lambda: but(signals=[dataclasses.replace(signal(), key=b"k")]),
+        NO_SIGNAL | UNSIGNALLED,
+    ),
+    "a signal that cannot be read": (
+        lambda: but(signals=[dataclasses.replace(signal(), value=b"\xff")]),
+        NO_SIGNAL | UNSIGNALLED,
+    ),
+    "a signal of a pause, too": (
+        lambda: but(signals=[signal(paused=True)]),
+        NO_SIGNAL | UNSIGNALLED,
     ),
 }
 

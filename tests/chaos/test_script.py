@@ -152,6 +152,14 @@ def test_heartbeats_come_before_the_end_and_few_behind_it(seed: int) -> None:
 
 
 @given(seeds)
+def test_a_few_activities_that_are_asked_to_cancel_have_heartbeats(seed: int) -> None:
+    items = script(seed, addresses(300))
+    asked = {address for address, kind in ending(items).items() if kind is Kind.CANCELED}
+    beating = {event.address for event in events(items) if event.kind is Kind.HEARTBEAT}
+    assert len(asked & beating) >= 3
+
+
+@given(seeds)
 def test_what_is_retried_fails_before_its_end_which_is_for_the_second_attempt(seed: int) -> None:
     items = events(script(seed, addresses(300)))
     failed: set[Address] = set()

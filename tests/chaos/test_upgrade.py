@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from tests.chaos.command import progress
-from tests.chaos.upgrade import (
+from tests.chaos.revisions import (
+    NoHistoryError,
     NoRevisionError,
-    Upgrade,
     before_the_newest_schema,
+    previous,
     resolved,
     unpack,
-    upgrade,
 )
+from tests.chaos.upgrade import Upgrade, upgrade
 
 from completion_schemas import avro
+
+
+def unavailable(error: NoRevisionError) -> NoReturn:
+    """Skip; fail where `CI` is `true`, unless the checkout has not the history: it may be shallow."""
+    if os.environ.get("CI") == "true" and not isinstance(error, NoHistoryError):
+        pytest.fail(f"CI has the history, and not the revision: {error}", pytrace=False)
+    pytest.skip(str(error))
 
 
 @pytest.fixture(params=["the former schema", "the previous"])
@@ -26,9 +36,9 @@ def revision(request: pytest.FixtureRequest) -> str:
     try:
         if request.param == "the former schema":
             return before_the_newest_schema()
-        return resolved("HEAD~1")
+        return previous()
     except NoRevisionError as error:
-        pytest.skip(str(error))
+        unavailable(error)
 
 
 @pytest.mark.source_tree
@@ -48,7 +58,7 @@ def test_the_former_schema_s_revision_does_not_know_the_newest(tmp_path: Path) -
     try:
         unpack(before_the_newest_schema(), tmp_path)
     except NoRevisionError as error:
-        pytest.skip(str(error))
+        unavailable(error)
     known = {file.name for file in tmp_path.glob("schemas/completion_schemas/avro/audit/*.avsc")}
     assert known == {f"v{schema.version}.avsc" for schema in avro.versions("audit")[:-1]}
 
@@ -68,3 +78,22 @@ async def test_what_is_unpacked_is_what_runs(revision: str, tmp_path: Path) -> N
     )
     said, _ = await python.communicate()
     assert Path(said.decode().strip()).is_relative_to(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "ci", "outcome"),
+    [
+        (NoRevisionError("the schema has moved"), "true", pytest.fail.Exception),
+        (NoRevisionError("the schema has moved"), "", pytest.skip.Exception),
+        (NoHistoryError("shallow"), "true", pytest.skip.Exception),
+    ],
+)
+def test_ci_may_lack_the_history_and_not_the_revision(
+    error: NoRevisionError,
+    ci: str,
+    outcome: type[Exception],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    with pytest.raises(outcome, match=str(error)):
+        unavailable(error)

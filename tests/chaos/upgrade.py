@@ -12,11 +12,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import io
 import random
-import subprocess
 import sys
-import tarfile
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -30,71 +27,17 @@ from tests.chaos.judge import judge
 from tests.chaos.load import Waiting, connect
 from tests.chaos.relays import Line, RelayProcess
 from tests.chaos.report import Report, events_by_kind, load_figures
+from tests.chaos.revisions import NoRevisionError, before_the_newest_schema, resolved, unpack
 from tests.chaos.script import PLAIN, addresses, script
 from tests.chaos.steps import SETTINGS, TOPICS, all_end, create_topics, settle
 from tests.support import eventually
 
 from completion_relay.embedded import TemporalServer
-from completion_schemas import avro
 
-ROOT = Path(__file__).resolve().parents[2]
 _GROUP = "upgrade"
-_SOURCES = ("relay", "workflow", "schemas")
 _OLD = "earlier"
 _EMIT_SECONDS = 120.0
 """How much longer than asked for emitting may take on a slow machine."""
-
-
-class NoRevisionError(Exception):
-    """There is no earlier revision here; the text says why."""
-
-
-def before_the_newest_schema() -> str:
-    """Return the last revision whose relay writes audit records by the former schema.
-
-    Found by what it lacks: what is landed may get another name.
-
-    Raises:
-        NoRevisionError: this is no clone, or one without that part of the history.
-    """
-    schema = f"schemas/completion_schemas/avro/audit/v{avro.latest('audit').version}.avsc"
-    added = _git("log", "--diff-filter=A", "--max-count=1", "--format=%H", "--", schema)
-    return resolved(f"{added.decode().strip()}~1")
-
-
-def resolved(revision: str) -> str:
-    """Return a revision's full name.
-
-    Raises:
-        NoRevisionError: there is no such revision in this clone.
-    """
-    try:
-        return _git("rev-parse", "--verify", f"{revision}^{{commit}}").decode().strip()
-    except NoRevisionError as error:
-        raise NoRevisionError(f"revision {revision}: {error}: name one of this clone") from None
-
-
-def unpack(revision: str, folder: Path) -> str:
-    """Write a revision's sources into a folder; return the PYTHONPATH that runs them.
-
-    Raises:
-        NoRevisionError: there is no such revision.
-    """
-    archive = _git("archive", "--format=tar", revision, *_SOURCES)
-    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
-        files.extractall(folder, filter="data")
-    return ":".join(str(folder / source) for source in _SOURCES)
-
-
-def _git(*arguments: str) -> bytes:
-    try:
-        return subprocess.run(
-            ["git", "-C", ROOT, *arguments], capture_output=True, check=True
-        ).stdout
-    except FileNotFoundError:
-        raise NoRevisionError("there is no git on PATH") from None
-    except subprocess.CalledProcessError as error:
-        raise NoRevisionError(f"git {arguments[0]}: {error.stderr.decode().strip()}") from None
 
 
 def _is_old(relay_id: str) -> bool:

@@ -18,6 +18,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from tests.chaos.script import (
+    EARLY_SECONDS,
     ELSEWHERE,
     FAILURE_TYPE,
     POISON_SECONDS,
@@ -62,12 +63,17 @@ class Emitter:
     references: Mapping[Address, ActivityReference]
     second: Callable[[Address], Awaitable[ActivityReference]] | None = None
     """Waits for what an activity's second attempt hands over; for a script that has such."""
+    begin: Callable[[Address], Awaitable[None]] | None = None
+    """Has an activity scheduled; for a script with early events."""
     acknowledged: int = 0
     repeated: int = 0
     """How often a send failed and was made again: the record may then be there twice."""
 
     async def emit(self, items: Sequence[Item], *, seconds: float) -> None:
-        """Emit all of it, evenly over `seconds`; return when every record was acknowledged."""
+        """Emit all of it, evenly over `seconds`; return when every record was acknowledged.
+
+        Early events' activities are scheduled then, too.
+        """
         loop = asyncio.get_running_loop()
         async with contextlib.AsyncExitStack() as stack:
             producer = await stack.enter_async_context(self._producer(enable_idempotence=True))
@@ -103,6 +109,10 @@ class Emitter:
             else partial(self._send, producer, record)
         )
         await self._until_acknowledged(send)
+        if isinstance(item, Event) and item.early:
+            assert self.begin is not None, "the script has early events"
+            await asyncio.sleep(EARLY_SECONDS)
+            await self.begin(item.address)
 
     async def _record(self, item: Item) -> KafkaRecord:
         if isinstance(item, Garbage):

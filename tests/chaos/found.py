@@ -45,6 +45,7 @@ class Commit:
     topic: str
     partition: int
     offset: int
+    metadata: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

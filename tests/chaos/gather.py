@@ -99,17 +99,18 @@ async def commits(kafka: str, group: str) -> list[Commit]:
     for record in await consume_all(kafka, _OFFSETS_TOPIC):
         if record.key is None or record.value is None:
             continue
-        commit = _commit(record.key, record.value, group)
+        commit = parsed_commit(record.key, record.value, group)
         if commit is not None:
             found.append(commit)
     return found
 
 
-def _commit(key: bytes, value: bytes, group: str) -> Commit | None:
+def parsed_commit(key: bytes, value: bytes, group: str) -> Commit | None:
     """Return the commit that a record of the offsets topic is, if it is one of the group.
 
     Kafka's `OffsetCommitKey` (versions 0 and 1: group, topic, partition) and
-    `OffsetCommitValue` (any version: it begins with the offset).
+    `OffsetCommitValue` (offset, from version 3 on the leader's epoch, metadata; in version 4
+    its length is written as a varint).
     """
     (version,) = struct.unpack_from(">h", key)
     if version not in (0, 1):
@@ -117,14 +118,29 @@ def _commit(key: bytes, value: bytes, group: str) -> Commit | None:
     owner, at = _string(key, 2)
     topic, at = _string(key, at)
     (partition,) = struct.unpack_from(">i", key, at)
-    (offset,) = struct.unpack_from(">q", value, 2)
-    return Commit(topic, partition, offset) if owner == group else None
+    (version, offset) = struct.unpack_from(">hq", value)
+    if version <= 3:
+        metadata, _ = _string(value, 14 if version == 3 else 10)
+    else:
+        metadata = _compact_string(value, 14)
+    return Commit(topic, partition, offset, metadata) if owner == group else None
 
 
 def _string(data: bytes, at: int) -> tuple[str, int]:
     (length,) = struct.unpack_from(">h", data, at)
     end = at + 2 + int(length)
     return data[at + 2 : end].decode(), end
+
+
+def _compact_string(data: bytes, at: int) -> str:
+    length = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        length |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return data[at : at + length - 1].decode()
 
 
 def read_history(

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from tests.chaos.ahead import judge_ahead
 from tests.chaos.found import (
     DLQ,
     Finding,
@@ -120,6 +121,7 @@ def judge(seed: int, items: Sequence[Item], found: Found) -> list[Finding]:
     judge_signals(seed, items, found, finding)
     _judge_dead_letters(script, found, finding)
     _judge_offsets(found, finding)
+    judge_ahead(found, finding)
     return list(findings.values())
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -42,35 +42,45 @@ class Fan:
     """Waits for many activities and returns how each ended, in the order of their ids."""
 
     def __init__(self) -> None:
-        self._waiting: list[workflow.ActivityHandle[str]] = []
+        self._waiting: dict[int, workflow.ActivityHandle[str]] = {}
+        self._begun: set[int] = set()
 
     @workflow.run
-    async def run(self, width: int) -> list[list[str]]:
-        self._waiting = [
-            workflow.start_activity(
-                "hand-off",
-                activity_id=str(number),
-                # Longer than any run: nothing here may end by itself.
-                start_to_close_timeout=timedelta(hours=4),
-                # A failure that is delivered twice burns two attempts. The next one begins at once:
-                # between two attempts Temporal refuses what it would take from the second.
-                retry_policy=RetryPolicy(
-                    initial_interval=timedelta(milliseconds=50),
-                    backoff_coefficient=1.0,
-                    maximum_attempts=3,
-                ),
-                cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-                result_type=str,
-            )
-            for number in range(width)
-        ]
-        return [_how(one) for one in await asyncio.gather(*self._waiting, return_exceptions=True)]
+    async def run(self, width: int, late: list[int]) -> list[list[str]]:
+        """Wait for as many activities as it is wide; the late ones are scheduled by `begin`."""
+        ways = [self._end_of(number, is_late=number in late) for number in range(width)]
+        return [_how(one) for one in await asyncio.gather(*ways, return_exceptions=True)]
+
+    async def _end_of(self, number: int, *, is_late: bool) -> str:
+        if is_late:
+            await workflow.wait_condition(lambda: number in self._begun)
+        self._waiting[number] = workflow.start_activity(
+            "hand-off",
+            activity_id=str(number),
+            # Longer than any run: nothing here may end by itself.
+            start_to_close_timeout=timedelta(hours=4),
+            # A failure that is delivered twice burns two attempts. The next one begins at once:
+            # between two attempts Temporal refuses what it would take from the second.
+            retry_policy=RetryPolicy(
+                initial_interval=timedelta(milliseconds=50),
+                backoff_coefficient=1.0,
+                maximum_attempts=3,
+            ),
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            result_type=str,
+        )
+        return await self._waiting[number]
 
     @workflow.signal
     def cancel(self, numbers: list[int]) -> None:
         """Ask for the cancellation of activities, and wait on for what they say."""
         for number in numbers:
             self._waiting[number].cancel()
+
+    @workflow.signal
+    def begin(self, number: int) -> None:
+        """Schedule a late activity."""
+        self._begun.add(number)
 
 
 def _how(ended: str | BaseException) -> list[str]:
@@ -99,9 +109,10 @@ class Waiting:
 
     client: Client
     references: dict[Address, ActivityReference] = field(default_factory=dict)
-    """What first attempts handed over."""
+    """What first attempts handed over; of a late activity, before that, its ids."""
     retried: dict[Address, ActivityReference] = field(default_factory=dict)
     """What second attempts handed over."""
+    _late: set[Address] = field(default_factory=set)
 
     @activity.defn(name="hand-off")
     async def hand_off(self) -> str:
@@ -141,18 +152,36 @@ class Waiting:
             workflow_runner=UnsandboxedWorkflowRunner(),
         )
 
-    async def start(self, wanted: Sequence[Address], say: Callable[[str], None]) -> None:
+    async def start(
+        self,
+        wanted: Sequence[Address],
+        say: Callable[[str], None],
+        *,
+        late: Collection[Address] = (),
+    ) -> None:
         """Start workflows and return when all of these activities wait.
 
         Args:
             wanted: The activities; those of a workflow are numbered from 0.
             say: Told how many wait already.
+            late: Those that are not scheduled before `begin` says so; they count as waiting.
 
         Raises:
             AssertionError: a hundred more did not begin to wait within a minute.
         """
+        self._late.update(late)
         for name, width in Counter(name for name, _ in wanted).items():
-            await self.client.start_workflow(Fan.run, width, id=name, task_queue=TASK_QUEUE)
+            numbers = [int(number) for workflow_id, number in late if workflow_id == name]
+            handle = await self.client.start_workflow(
+                Fan.run, args=[width, numbers], id=name, task_queue=TASK_QUEUE
+            )
+            for number in map(str, numbers):
+                self.references[name, number] = ActivityReference(
+                    namespace=self.client.namespace,
+                    workflow_id=name,
+                    run_id=handle.result_run_id or "",
+                    activity_id=number,
+                )
         count = len(wanted)
         for number in (*range(_SAID_EVERY, count, _SAID_EVERY), count):
             await eventually(
@@ -161,6 +190,12 @@ class Waiting:
                 what=f"{number} waiting activities",
             )
             say(f"{number} of {count} activities wait")
+
+    async def begin(self, address: Address) -> None:
+        """Have a late activity scheduled, unless it is."""
+        if address in self._late:
+            self._late.remove(address)
+            await self.client.get_workflow_handle(address[0]).signal(Fan.begin, int(address[1]))
 
     async def ask_to_cancel(self, wanted: Iterable[Address]) -> None:
         """Have the workflows cancel activities, and return when Temporal has it of all of them.

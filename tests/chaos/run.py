@@ -225,6 +225,7 @@ async def _report(
             "kB through the links to Temporal": sum(link.passed for link in temporal_links) // 1000,
             "connections cut": sum(link.ended for link in (*kafka_links, *temporal_links)),
             "commits of the group": len(found.commits),
+            "of them with records settled ahead": sum(bool(one.metadata) for one in found.commits),
             "audit records": len(found.audit),
             "signals": len(found.signals),
             "removed amid faults, killed after 10 s": relays.exit_codes[:in_quiet].count(

@@ -26,6 +26,8 @@ ELSEWHERE: Final = "nobody-serves-this"
 POISON_SECONDS: Final = 8.0
 """From a poison token's event to its deadline: several calls, also such as have no answer."""
 POISON_WORKFLOW: Final = "poison"
+EARLY_SECONDS: Final = 6.0
+"""From the acknowledgement of an early event until its activity is scheduled: so long it is undecided."""
 
 _HANDFUL = 3
 """At least so many of what there is few of: a short run has them too."""
@@ -64,6 +66,8 @@ class Event:
     """Whether it names its activity by ids alone, not by the token."""
     attempt: int = 1
     """The attempt that it is for: the second where the first one's failure is retried."""
+    early: bool = False
+    """Whether its activity is scheduled only after it; such an event is by ids, there is no token yet."""
     odd: bool = False
     """Whether its record has a header more, with a name that is not UTF-8."""
 
@@ -90,6 +94,8 @@ class Mix:
     """Whose events, duplicates included, name it by ids."""
     crossed: float = 0.0
     """Of the duplicates: those that name the activity in the other way than the first event did."""
+    early: float = 0.0
+    """Whose end comes before they are scheduled, and waits for that."""
     retried: float = 0.0
     """Whose first attempt fails with what Temporal retries: the end is for the second attempt."""
     beating: float = 0.0
@@ -115,6 +121,11 @@ FULL: Final = Mix(
     elsewhere=0.003,
     odd=0.005,
 )
+
+
+UPGRADE: Final = Mix(failed=0.10, early=0.25)
+"""What a relay of an earlier revision does as this one: failures beside completions, and so many events
+that wait that at any moment most partitions have something settled ahead of one."""
 
 
 def workflow_id(number: int) -> str:
@@ -159,6 +170,11 @@ def text(seed: int, address: Address) -> str:
     return f"result {seed} of {address[0]} activity {address[1]}"
 
 
+def early_ones(items: Iterable[Item]) -> frozenset[Address]:
+    """Return the activities that are scheduled only after their event."""
+    return frozenset(item.address for item in items if isinstance(item, Event) and item.early)
+
+
 def returned(seed: int, address: Address, kind: Kind) -> tuple[str, str, str]:
     """Return what the workflow must have seen of the activity: how it ended, a type and a text."""
     own = text(seed, address)
@@ -185,7 +201,7 @@ def script(seed: int, activities: Sequence[Address], mix: Mix = FULL) -> tuple[I
     size = len(ends)
     retried = _retried(rng, ends, mix)
     ends = [(at, replace(end, attempt=2) if at in retried else end) for at, end in ends]
-    once = [one for one in ends if one[0] not in retried]
+    once = [(at, end) for at, end in ends if at not in retried and not end.early]
     # Sorting by a place keeps a duplicate after its first and mixes all; of one place, what comes
     # first here comes first.
     placed: list[tuple[float, Item]] = []
@@ -195,7 +211,8 @@ def script(seed: int, activities: Sequence[Address], mix: Mix = FULL) -> tuple[I
         placed += _heartbeats(rng, at / size, end, mix)
     placed += [(at / size, end) for at, end in ends]
     for at, end in rng.sample(ends, round(size * DUPLICATES)):
-        again = replace(end, by_ids=end.by_ids != (rng.random() < mix.crossed))
+        is_crossed = rng.random() < mix.crossed and not end.early
+        again = replace(end, by_ids=end.by_ids != is_crossed)
         placed.append((_behind(rng, at / size), again))
     placed += _strangers(rng, activities, mix)
     placed += [
@@ -226,17 +243,20 @@ def _ends(rng: random.Random, activities: Sequence[Address], mix: Mix) -> list[E
     kinds += [Kind.COMPLETED] * (len(shuffled) - len(kinds))
     rng.shuffle(kinds)
     by_ids = set(rng.sample(shuffled, round(len(shuffled) * mix.by_ids)))
+    # What is not scheduled cannot be asked to cancel.
+    able = [at for at, kind in enumerate(kinds) if kind is not Kind.CANCELED]
+    early = set(rng.sample(able, min(len(able), round(len(kinds) * mix.early))))
     return [
-        Event(kind, address, by_ids=address in by_ids)
-        for kind, address in zip(kinds, shuffled, strict=True)
+        Event(kind, address, by_ids=address in by_ids or at in early, early=at in early)
+        for at, (kind, address) in enumerate(zip(kinds, shuffled, strict=True))
     ]
 
 
 def _retried(rng: random.Random, ends: Sequence[tuple[int, Event]], mix: Mix) -> list[int]:
     """Return the places of the ends that come after a retry."""
     # Where a cancellation was asked for, Temporal makes no further attempt.
-    able = [at for at, end in ends if end.kind is not Kind.CANCELED]
-    return rng.sample(able, round(len(ends) * mix.retried))
+    able = [at for at, end in ends if end.kind is not Kind.CANCELED and not end.early]
+    return rng.sample(able, min(len(able), round(len(ends) * mix.retried)))
 
 
 def _beating(

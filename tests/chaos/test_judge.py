@@ -23,6 +23,7 @@ from tests.chaos.script import (
     returned,
 )
 
+from completion_relay.offset_map import encode
 from completion_schemas.audit import AuditRecord
 from completion_schemas.dispositions import DeadLetterReason, Disposition
 from completion_schemas.events import ActivityReference, CompletionSignal
@@ -180,7 +181,13 @@ WELL = Found(
         **dict.fromkeys((ONE, TWO, THREE, FOUR, SIX), Started(1)),
         FIVE: Started(2, mark(RETRIED, 10)),
     },
-    commits=[Commit("t", 0, 2), Commit("t", 1, 0), Commit("t", 0, 2), Commit("t", 0, 15)],
+    commits=[
+        Commit("t", 0, 2),
+        Commit("t", 1, 0),
+        Commit("t", 0, 2, encode(2, [range(4, 6), range(7, 8)])),
+        Commit("t", 0, 5, encode(5, [range(5, 6), range(7, 8)])),
+        Commit("t", 0, 15),
+    ],
     uncommitted={"t/0": 0},
 )
 
@@ -492,6 +499,14 @@ CASES: dict[str, tuple[Callable[[], Found], dict[str, int]]] = {
     "an offset that moved back": (
         lambda: but(commits=[*WELL.commits, Commit("t", 0, 3), Commit("t", 0, 4)]),
         {"commits that moved an offset back": 1},
+    ),
+    "a commit that forgot what was settled ahead": (
+        lambda: but(commits=[*WELL.commits[:3], Commit("t", 0, 5), *WELL.commits[3:]]),
+        {"records settled ahead that a later commit forgot": 2},
+    ),
+    "metadata of another offset": (
+        lambda: but(commits=[Commit("t", 0, 1, encode(2, [range(4, 5)])), *WELL.commits]),
+        {"commits whose metadata is no map of their offset": 1},
     ),
     "a heartbeat's answer that became no signal": (lambda: but(signals=[]), UNSIGNALLED),
     "a signal that came twice": (

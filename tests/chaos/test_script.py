@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 from collections import Counter
 
 import pytest
@@ -15,6 +16,7 @@ from tests.chaos.script import (
     FULL,
     PLAIN,
     POISON_SECONDS,
+    UPGRADE,
     Address,
     Event,
     Garbage,
@@ -23,6 +25,7 @@ from tests.chaos.script import (
     Mix,
     addresses,
     completions,
+    early_ones,
     ending,
     event_id,
     returned,
@@ -39,7 +42,7 @@ from completion_schemas.times import UnixNanos
 from completion_schemas.tokens import token_fingerprint
 
 seeds = st.integers(0, 2**32)
-mixes = st.sampled_from([PLAIN, FULL])
+mixes = st.sampled_from([PLAIN, FULL, UPGRADE])
 SEED = 7
 ONE: Address = ("fan-0000", "0")
 # A task token of server 1.32.0, of attempt 1 of the activity "0".
@@ -157,6 +160,27 @@ def test_a_few_activities_that_are_asked_to_cancel_have_heartbeats(seed: int) ->
     asked = {address for address, kind in ending(items).items() if kind is Kind.CANCELED}
     beating = {event.address for event in events(items) if event.kind is Kind.HEARTBEAT}
     assert len(asked & beating) >= 3
+
+
+@given(seeds, st.integers(1, 300))
+def test_an_early_event_and_its_duplicates_are_by_ids_and_all_that_is_said_of_its_activity(
+    seed: int, activities: int
+) -> None:
+    mix = dataclasses.replace(FULL, early=0.25, poison=0, elsewhere=0)
+    items = script(seed, addresses(activities), mix)
+    early = early_ones(items)
+    assert len(early) == round(activities * 0.25)
+    for event in events(items):
+        if event.address in early:
+            assert (event.early, event.by_ids, event.attempt) == (True, True, 1)
+            assert event.kind in ENDS - {Kind.CANCELED}
+
+
+def test_an_upgrade_s_script_has_failures_too_and_none_but_early_events_by_ids() -> None:
+    found = events(script(SEED, addresses(300), UPGRADE))
+    assert Counter(ending(found).values()) == {Kind.COMPLETED: 270, Kind.FAILED: 30}
+    assert {event.by_ids is event.early for event in found} == {True}
+    assert len(early_ones(found)) == 75
 
 
 @given(seeds)

@@ -4,7 +4,9 @@
 
 Both are in one group on Apache Kafka. While events come, the earlier one is killed and
 started again, then this tree's; at the end the earlier one is stopped, as an upgrade
-does. Nothing may be lost or doubled.
+does. Nothing may be lost or doubled. Many events wait for their activity, so that later
+ones are settled ahead of them: each of the two has to go on from what the other's commits
+say of that.
 """
 
 from __future__ import annotations
@@ -20,15 +22,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.apache.kafka import ApacheKafka
+from tests.chaos.ahead import maps_of
 from tests.chaos.command import CANNOT_RUN, count, finish, positive, progress
 from tests.chaos.emit import Emitter
+from tests.chaos.found import Finding, Found
 from tests.chaos.gather import gather
 from tests.chaos.judge import judge
 from tests.chaos.load import Waiting, connect
 from tests.chaos.relays import Line, RelayProcess
 from tests.chaos.report import Report, events_by_kind, load_figures
 from tests.chaos.revisions import NoRevisionError, before_the_newest_schema, resolved, unpack
-from tests.chaos.script import PLAIN, addresses, script
+from tests.chaos.script import UPGRADE, addresses, early_ones, script
 from tests.chaos.steps import SETTINGS, TOPICS, all_end, create_topics, settle
 from tests.support import eventually
 
@@ -36,6 +40,8 @@ from completion_relay.embedded import TemporalServer
 
 _GROUP = "upgrade"
 _OLD = "earlier"
+_KINDS = {True: "earlier", False: "later"}
+"""The two relays as the figures name them."""
 _EMIT_SECONDS = 120.0
 """How much longer than asked for emitting may take on a slow machine."""
 
@@ -64,9 +70,9 @@ async def upgrade(asked: Upgrade, folder: Path, say: Callable[[str], None]) -> R
         ServerFailedError: a server did not start.
     """
     earlier = await asyncio.to_thread(unpack, asked.revision, folder / "earlier")
-    # Of the rest, an earlier relay may know less.
     activities = addresses(asked.activities)
-    items = script(asked.seed, activities, PLAIN)
+    # Of the rest, an earlier relay may know less.
+    items = script(asked.seed, activities, UPGRADE)
     async with contextlib.AsyncExitStack() as stack:
         say(f"upgrading from {asked.revision[:12]}: Kafka and Temporal start")
         temporal = TemporalServer(data=folder / "temporal", logs=folder)
@@ -81,10 +87,16 @@ async def upgrade(asked: Upgrade, folder: Path, say: Callable[[str], None]) -> R
         client = await connect(temporal.address)
         waiting = Waiting(client)
         async with waiting.worker():
-            await waiting.start(activities, say)
+            await waiting.start(activities, say, late=early_ones(items))
             await asyncio.gather(members.start(old=True), members.start(old=False))
             await members.serving()
-            emitter = Emitter(kafka.address, TOPICS["completions"], asked.seed, waiting.references)
+            emitter = Emitter(
+                kafka.address,
+                TOPICS["completions"],
+                asked.seed,
+                waiting.references,
+                begin=waiting.begin,
+            )
 
             async def emitted(share: float) -> None:
                 """Return once such a share of the events is on the topic."""
@@ -101,10 +113,7 @@ async def upgrade(asked: Upgrade, folder: Path, say: Callable[[str], None]) -> R
             await all_end(client, activities)
         await members.close()
         found = await gather(client, kafka.address, _GROUP, TOPICS, activities)
-    by_relay = {
-        kind: sum(_is_old(one.relay_id) is old for one in found.audit)
-        for kind, old in (("earlier", True), ("later", False))
-    }
+    by_relay = _by_relay(found)
     return Report(
         title=f"upgrade from {asked.revision[:12]}",
         seed=asked.seed,
@@ -113,9 +122,39 @@ async def upgrade(asked: Upgrade, folder: Path, say: Callable[[str], None]) -> R
         load=load_figures(items, found.main.values()),
         events=events_by_kind(asked.seed, items, found),
         faults={"relay killed": members.killed},
-        told={f"audit records of the {kind} relay": count for kind, count in by_relay.items()},
-        findings=judge(asked.seed, items, found),
+        told={"activities scheduled behind their event": len(early_ones(items)), **by_relay},
+        findings=[
+            *judge(asked.seed, items, found),
+            # An upgrade in which this did not happen has shown nothing of it.
+            Finding(
+                "what the two were to do, and one was not seen to",
+                sum(not count for count in by_relay.values()),
+                [name for name, count in by_relay.items() if not count],
+            ),
+        ],
     )
+
+
+def _by_relay(found: Found) -> dict[str, int]:
+    """Return what each of the two did: decide, commit what is ahead, go on from what the other did."""
+    maps = maps_of(found)
+    counted: dict[str, int] = {}
+    for old, kind in _KINDS.items():
+        other = _KINDS[not old]
+        counted |= {
+            f"audit records of the {kind} relay": sum(
+                _is_old(one.relay_id) is old for one in found.audit
+            ),
+            f"commits with records settled ahead, of the {kind} relay": sum(
+                count for relay, count in maps.committed.items() if _is_old(relay) is old
+            ),
+            f"partitions with such, from the {other} to the {kind} relay": sum(
+                count
+                for (giver, taker), count in maps.taken_over.items()
+                if _is_old(taker) is old and _is_old(giver) is not old
+            ),
+        }
+    return counted
 
 
 class _Members:

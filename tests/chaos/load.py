@@ -49,9 +49,9 @@ class Fan:
     async def run(self, width: int, late: list[int]) -> list[list[str]]:
         """Wait for as many activities as it is wide; the late ones are scheduled by `begin`."""
         ways = [self._end_of(number, is_late=number in late) for number in range(width)]
-        return [_how(one) for one in await asyncio.gather(*ways, return_exceptions=True)]
+        return await asyncio.gather(*ways)
 
-    async def _end_of(self, number: int, *, is_late: bool) -> str:
+    async def _end_of(self, number: int, *, is_late: bool) -> list[str]:
         if is_late:
             await workflow.wait_condition(lambda: number in self._begun)
         self._waiting[number] = workflow.start_activity(
@@ -69,7 +69,10 @@ class Fan:
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             result_type=str,
         )
-        return await self._waiting[number]
+        try:
+            return _how(await self._waiting[number])
+        except ActivityError as error:
+            return _how(error)
 
     @workflow.signal
     def cancel(self, numbers: list[int]) -> None:
@@ -83,11 +86,11 @@ class Fan:
         self._begun.add(number)
 
 
-def _how(ended: str | BaseException) -> list[str]:
+def _how(ended: str | ActivityError) -> list[str]:
     """Return how an activity ended, a type where it has one, and its text (`script.returned`)."""
-    if not isinstance(ended, BaseException):
+    if isinstance(ended, str):
         return ["completed", "", ended]
-    cause = ended.cause if isinstance(ended, ActivityError) else ended
+    cause = ended.cause
     match cause:
         case ApplicationError():
             return ["failed", cause.type or "", cause.message]

@@ -2,11 +2,11 @@
 
     python -m tests.chaos.upgrade [--revision REV] [--seed N] [--activities N] [--seconds N]
 
-Both are in one group on Apache Kafka. While events come, the earlier one is killed and
-started again, then this tree's; at the end the earlier one is stopped, as an upgrade
-does. Nothing may be lost or doubled. Many events wait for their activity, so that later
-ones are settled ahead of them: each of the two has to go on from what the other's commits
-say of that.
+Both are in one group on Apache Kafka. While events come, the earlier one is killed, and
+started again when the other has its partitions; then this tree's; at last the earlier one
+is stopped, as an upgrade does, and more events come. Nothing may be lost or doubled. Many
+events wait for their activity, so that later ones are settled ahead of them: each of the
+two has to go on from what the other's commits say of that.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from prometheus_client.parser import text_string_to_metric_families
 from tests.apache.kafka import ApacheKafka
 from tests.chaos.ahead import maps_of
 from tests.chaos.command import CANNOT_RUN, count, finish, positive, progress
@@ -37,11 +39,19 @@ from tests.chaos.steps import SETTINGS, TOPICS, all_end, create_topics, settle
 from tests.support import eventually
 
 from completion_relay.embedded import TemporalServer
+from completion_relay.topics import DEFAULT_PARTITIONS
 
 _GROUP = "upgrade"
 _OLD = "earlier"
 _KINDS = {True: "earlier", False: "later"}
 """The two relays as the figures name them."""
+_PARTS = 4
+"""Of the events: amid the first the earlier relay is killed, amid the second the later one, amid the
+third the earlier one stops; the last come after the upgrade."""
+_AMID = 0.8
+"""So much of a part is on the topic then, and all early events of it still wait."""
+_TAKEN_SECONDS = 60.0
+"""How long it may take until the partitions of a killed relay are another's: its session, at least."""
 _EMIT_SECONDS = 120.0
 """How much longer than asked for emitting may take on a slow machine."""
 
@@ -98,17 +108,25 @@ async def upgrade(asked: Upgrade, folder: Path, say: Callable[[str], None]) -> R
                 begin=waiting.begin,
             )
 
-            async def emitted(share: float) -> None:
-                """Return once such a share of the events is on the topic."""
-                await eventually(
-                    lambda: emitter.acknowledged >= share * len(items),
-                    timeout=asked.seconds + _EMIT_SECONDS,
-                    what=f"{share:.0%} of the events on the topic",
-                )
+            async def emit(part: int, amid: Callable[[], Awaitable[None]] | None = None) -> None:
+                """Emit a part of the events, amid which something happens."""
+                size = -(-len(items) // _PARTS)
+                some = items[part * size : (part + 1) * size]
+                enough = emitter.acknowledged + len(some) * _AMID
+                async with asyncio.TaskGroup() as at_once:
+                    at_once.create_task(emitter.emit(some, seconds=asked.seconds / _PARTS))
+                    if amid is not None:
+                        await eventually(
+                            lambda: emitter.acknowledged >= enough,
+                            timeout=asked.seconds + _EMIT_SECONDS,
+                            what=f"{enough:.0f} events on the topic",
+                        )
+                        await amid()
 
-            async with asyncio.TaskGroup() as at_once:
-                at_once.create_task(emitter.emit(items, seconds=asked.seconds))
-                at_once.create_task(members.roll(emitted))
+            await emit(0, partial(members.replace, old=True))
+            await emit(1, partial(members.replace, old=False))
+            await emit(2, members.finish)
+            await emit(3)
             settled = await settle(kafka.address, _GROUP, asked.settle, say)
             await all_end(client, activities)
         await members.close()
@@ -186,18 +204,34 @@ class _Members:
     async def serving(self) -> None:
         await asyncio.gather(*(member.serving() for member in self._running.values()))
 
-    async def roll(self, emitted: Callable[[float], Awaitable[None]]) -> None:
-        """Kill the earlier one, then this tree's, each once amid the events; then stop the earlier."""
-        for old, share in ((True, 1 / 3), (False, 2 / 3)):
-            await emitted(share)
-            self._say(f"{self._running[old].name} is killed")
-            await self._running[old].kill()
-            self.killed += 1
-            await self.start(old=old)
+    async def replace(self, *, old: bool) -> None:
+        """Kill one of the two, and start it again when the other has gone on with all it had."""
+        self._say(f"{self._running[old].name} is killed")
+        await self._running[old].kill()
+        self.killed += 1
+        await eventually(
+            partial(self._has_all, self._running[not old]),
+            timeout=_TAKEN_SECONDS,
+            what="all partitions in one relay's hands",
+        )
+        await self.start(old=old)
         await self.serving()
-        await emitted(5 / 6)
+
+    async def finish(self) -> None:
+        """Stop the earlier one."""
         self._say(f"{self._running[True].name} is stopped: the upgrade is done")
         await self._running.pop(True).terminate()
+
+    async def _has_all(self, relay: RelayProcess) -> bool:
+        families = text_string_to_metric_families(await relay.metrics())
+        held = {
+            sample.labels["partition"]
+            for family in families
+            for sample in family.samples
+            if sample.name == "completion_relay_uncommitted"
+            and sample.labels["topic"] == TOPICS["completions"]
+        }
+        return len(held) == DEFAULT_PARTITIONS
 
     async def close(self) -> None:
         await asyncio.gather(*(member.terminate() for member in self._running.values()))

@@ -123,7 +123,7 @@ FULL: Final = Mix(
 )
 
 
-UPGRADE: Final = Mix(failed=0.10, early=0.25)
+UPGRADE: Final = Mix(failed=0.10, early=0.40)
 """What a relay of an earlier revision does as this one: failures beside completions, and so many events
 that wait that at any moment most partitions have something settled ahead of one."""
 

@@ -180,7 +180,7 @@ def test_an_upgrade_s_script_has_failures_too_and_none_but_early_events_by_ids()
     found = events(script(SEED, addresses(300), UPGRADE))
     assert Counter(ending(found).values()) == {Kind.COMPLETED: 270, Kind.FAILED: 30}
     assert {event.by_ids is event.early for event in found} == {True}
-    assert len(early_ones(found)) == 75
+    assert len(early_ones(found)) == 120
 
 
 @given(seeds)

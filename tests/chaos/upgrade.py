@@ -48,7 +48,7 @@ _KINDS = {True: "earlier", False: "later"}
 _PARTS = 4
 """Of the events: amid the first the earlier relay is killed, amid the second the later one, amid the
 third the earlier one stops; the last come after the upgrade."""
-_AMID = 0.8
+_AMID = 0.9
 """So much of a part is on the topic then, and all early events of it still wait."""
 _TAKEN_SECONDS = 60.0
 """How long it may take until the partitions of a killed relay are another's: its session, at least."""

@@ -162,7 +162,8 @@ class Bulkhead(Admits):
         """
         calls = self._limit.calls
         self._limit.answered(started=started, ended=ended, in_flight=self.in_flight)
-        if self._limit.calls != calls:
+        has_changed = self._limit.calls != calls
+        if has_changed:
             self._note_limit()
         self._streak.answered()
         if self._ways_given:
@@ -170,7 +171,9 @@ class Bulkhead(Admits):
             self._next_way = float("-inf")
         if self._on_trial_since is not None and started >= self._on_trial_since:
             self._end_trial()
-        if self._was_sick:
+        elif has_changed:
+            self._admit()  # who was told of by a look has no permit to give back, which would
+        elif self._was_sick:
             self._note_health()
 
     def looked(self, *, started: float, ended: float) -> None:

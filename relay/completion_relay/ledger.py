@@ -52,7 +52,7 @@ class Position(NamedTuple):
 
 class _Undecided(NamedTuple):
     previous: int
-    """The offset of the record that was received before this one."""
+    """The offset of the record that was received before this one, or of what was settled then up to it."""
     number: int
     """How many records were received before."""
     weight: int
@@ -123,7 +123,8 @@ class PartitionLedger:
         self._weight += weight(offset - previous)
         ahead = self._settled_ahead
         while ahead and ahead[0].stop <= offset:
-            ahead.popleft()
+            # Its records may be gone by now, and were counted all the same: see `position`.
+            previous = _through(ahead.popleft(), previous)
         if ahead and offset in ahead[0]:
             return Receipt.SETTLED_BEFORE
         self._undecided[offset] = _Undecided(previous, number, weight_before, size, at)
@@ -155,8 +156,14 @@ class PartitionLedger:
         Never moves back. Takes time by the undecided records, not by the received ones.
         """
         left = [item for item in self._undecided.items() if item[0] not in also]
-        prefix = next((record.previous for _, record in left), self._received_through)
-        return Position(prefix, encode(prefix + 1, self._settled_beyond_a_hole(left)))
+        if left:
+            prefix = left[0][1].previous
+        else:
+            prefix = self._received_through
+            # Whoever reads on there finds nothing to decide, and so nothing to commit.
+            for run in self._settled_ahead:
+                prefix = _through(run, prefix)
+        return Position(prefix, encode(prefix + 1, self._settled_beyond(prefix, left)))
 
     @property
     def undecided(self) -> int:
@@ -214,7 +221,9 @@ class PartitionLedger:
     def _first(self) -> _Undecided | None:
         return next(iter(self._undecided.values()), None)
 
-    def _settled_beyond_a_hole(self, left: Iterable[tuple[int, _Undecided]]) -> Iterator[range]:
+    def _settled_beyond(
+        self, prefix: int, left: Iterable[tuple[int, _Undecided]]
+    ) -> Iterator[range]:
         """Settled offsets beyond the prefix; a gap between two received records counts as such."""
         hole: int | None = None
         for offset, record in left:
@@ -225,6 +234,12 @@ class PartitionLedger:
         received = self._received_through + 1
         if hole is not None and received > hole + 1:
             yield range(hole + 1, received)
+        received = max(received, prefix + 1)
         for run in self._settled_ahead:
             if run.stop > received:
                 yield range(max(run.start, received), run.stop)
+
+
+def _through(run: range, settled: int) -> int:
+    """Return the last settled offset, where all to `settled` are and those of the run."""
+    return max(settled, run.stop - 1) if run.start <= settled + 1 else settled

@@ -86,6 +86,20 @@ async def test_who_leaves_lets_the_first_of_the_queue_in() -> None:
     assert admitted(queue) == [True, True, False]
 
 
+async def test_who_is_next_goes_as_soon_as_the_limit_grows() -> None:
+    """Not when somebody leaves: a look that makes it grow may have no permit to give back."""
+    scene = ward(maximum=4)
+    (ticket,) = scene.enter(5)
+    scene.throttle_to(2)
+    for _ in range(3):
+        scene.bulkhead.leave()
+    assert admitted([ticket]) == [True]
+    (ticket,) = scene.enter(1)
+    while scene.observer.limits["orders"] == 2:
+        scene.succeed()
+    assert admitted([ticket]) == [True]
+
+
 async def test_nobody_overtakes_the_queue() -> None:
     scene = ward(maximum=2)
     queue = scene.enter(3)

@@ -457,4 +457,4 @@ class Namespace(RuleBasedStateMachine):
 
 
 TestNamespace = Namespace.TestCase
-TestNamespace.settings = settings(deadline=None, max_examples=100, stateful_step_count=40)
+TestNamespace.settings = settings(deadline=None, max_examples=200, stateful_step_count=40)

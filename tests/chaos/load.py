@@ -23,6 +23,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, CancelledErro
 from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 from tests.chaos.script import Address
 from tests.support import eventually
 
@@ -198,7 +199,17 @@ class Waiting:
         """Have a late activity scheduled, unless it is."""
         if address in self._late:
             self._late.remove(address)
-            await self.client.get_workflow_handle(address[0]).signal(Fan.begin, int(address[1]))
+            await self._signal(address)
+
+    # Temporal may be killed meanwhile; twice is once.
+    @retry(
+        retry=retry_if_exception_type(RPCError),
+        wait=wait_fixed(0.5),
+        stop=stop_after_delay(60),
+        reraise=True,
+    )
+    async def _signal(self, address: Address) -> None:
+        await self.client.get_workflow_handle(address[0]).signal(Fan.begin, int(address[1]))
 
     async def ask_to_cancel(self, wanted: Iterable[Address]) -> None:
         """Have the workflows cancel activities, and return when Temporal has it of all of them.

@@ -28,11 +28,13 @@ from tests.chaos.script import (
     Item,
     Kind,
     addresses,
+    early_ones,
     ending,
     script,
     waiting_for,
 )
 from tests.chaos.steps import SETTINGS, TOPICS, all_end, create_topics, settle
+from tests.support import consume_all
 
 from completion_relay.embedded import TemporalServer
 
@@ -125,7 +127,7 @@ async def carry_out(run: Run, folder: Path, say: Callable[[str], None]) -> Repor
     async with _stage(run, folder, say) as stage:
         waiting = Waiting(stage.client)
         async with waiting.worker():
-            await waiting.start(waiting_for(items), say)
+            await waiting.start(waiting_for(items), say, late=early_ones(items))
             ends = ending(items)
             await waiting.ask_to_cancel(one for one in ends if ends[one] is Kind.CANCELED)
             for number in range(planning.FIRST_RELAYS):
@@ -137,6 +139,7 @@ async def carry_out(run: Run, folder: Path, say: Callable[[str], None]) -> Repor
                 run.seed,
                 waiting.references,
                 waiting.second,
+                begin=waiting.begin,
             )
             faults = Faults(stage.kafka, stage.temporal, stage.temporal_links, stage.relays, say)
             async with stage.scraping():
@@ -227,6 +230,7 @@ async def _report(
             "commits of the group": len(found.commits),
             "of them with records settled ahead": sum(bool(one.metadata) for one in found.commits),
             "audit records": len(found.audit),
+            "parked copies": len(await consume_all(stage.kafka.address, TOPICS["parked"])),
             "signals": len(found.signals),
             "removed amid faults, killed after 10 s": relays.exit_codes[:in_quiet].count(
                 GUARD_KILLED

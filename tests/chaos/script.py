@@ -114,6 +114,7 @@ FULL: Final = Mix(
     unasked=0.05,
     by_ids=0.20,
     crossed=0.20,
+    early=0.05,
     retried=0.05,
     beating=0.06,
     late=0.30,

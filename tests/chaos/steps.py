@@ -31,6 +31,11 @@ SETTINGS = {
     "COMPLETION_RELAY_RELAY__RETRY_MAXIMUM": "2",
     # Several relays share a development server that takes 300 completions a second (SQLite).
     "COMPLETION_RELAY_RELAY__MAX_IN_FLIGHT": "64",
+    # What waits is parked within a short run, and comes back within it.
+    "COMPLETION_RELAY_RELAY__WINDOW": "50",
+    "COMPLETION_RELAY_RELAY__PARK_AFTER": "2",
+    "COMPLETION_RELAY_RELAY__PARK_INITIAL": "1",
+    "COMPLETION_RELAY_RELAY__PARK_MAXIMUM": "3",
 }
 _WORKFLOWS_SECONDS = 60.0
 

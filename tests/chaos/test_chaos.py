@@ -25,4 +25,5 @@ async def test_every_promise_holds_after_a_short_run_with_faults_of_every_kind(
     assert report.faults == Counter(str(fault.kind) for fault in SHORT.plan())
     assert report.wrong == {}
     assert report.told["signals"], "none came, so none was judged"
+    assert report.told["parked copies"], "none was parked, so none could be lost"
     assert report.is_well

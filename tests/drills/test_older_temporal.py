@@ -49,7 +49,7 @@ async def test_events_of_the_span_that_temporal_lost_are_applied_by_a_replay_of_
         async with waiting.worker():
             # Begun after the copy was made: of this one the restored server knows nothing.
             new = workflow_id(activities // FAN)
-            await client.start_workflow(Fan.run, FAN, id=new, task_queue=TASK_QUEUE)
+            await client.start_workflow(Fan.run, args=[FAN, []], id=new, task_queue=TASK_QUEUE)
             await eventually(lambda: set(never) <= waiting.references.keys(), timeout=60)
             # Each twice: the relay remembers how an activity ended for which it had to look.
             await emitter.emit(2 * completions([*lost, *never]), seconds=0)

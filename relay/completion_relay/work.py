@@ -14,9 +14,9 @@ from completion_relay.decision import Decision, Delivery, Former, Park
 from completion_relay.entry import Entry
 from completion_relay.heeding import Ends, Heeding
 from completion_relay.identity import RecordMark
+from completion_relay.in_order import in_order, without_what_is_gone
 from completion_relay.instruction import Hold, held_back, who_and_why
 from completion_relay.lanes import Lane, OvertakenError
-from completion_relay.ledger import PartitionLedger
 from completion_relay.observe import Observer
 from completion_relay.parking import Ticket
 from completion_relay.pipeline import Pipeline, Plan
@@ -196,8 +196,8 @@ class Work:
         workshop, held, ticket = self._workshop, self._held, self._ticket
         former = self._former or (_FRESH if ticket is None else ticket.former)
         if ticket is not None:
-            former = await self._without_what_is_gone(plan, former)
-        former = self._in_order(plan, former)
+            former = await without_what_is_gone(held, ticket, plan, former, workshop.ends)
+        former = in_order(held, ticket, plan, former)
         self._heed(plan, former)
         is_free = former.behind is None and not former.failed_itself
         if ticket is not None and is_free and not ticket.hold:
@@ -207,43 +207,13 @@ class Work:
         elif ticket is not None:
             with contextlib.suppress(OvertakenError):  # which is its outcome, further down
                 await self._until_its_time(ticket, plan, former, lane)
-            former = self._in_order(plan, former)
+            former = in_order(held, ticket, plan, former)
         hold = self._held_back_now
         if hold is not None and plan.key is not None:
             return held_back(hold, former)
         if former.behind is not None:
             return _behind(former)
         return await workshop.pipeline.decide(plan, lane, place=held.place, former=former)
-
-    def _in_order(self, plan: Plan, former: Former) -> Former:
-        """Return it with the earlier event that it is behind now."""
-        if plan.key is None:
-            return former
-        first, said, events = plan.delivery.offset, former.behind, self._events(plan)
-        behind = self._held.order.before(plan.key, first)
-        # One that was too large for the parked topic is not known to be parked after a restart: it is
-        # read again, or will be, and undecided till then.
-        if events is not None and said is not None and said < first and not events.is_settled(said):
-            behind = said if behind is None else max(said, behind)
-        return former if behind == said else replace(former, behind=behind)
-
-    async def _without_what_is_gone(self, plan: Plan, former: Former) -> Former:
-        """Return it without an earlier event that will never come.
-
-        The topic was made anew, or has lost its end: it would be waited for for ever.
-        """
-        events, said = self._events(plan), former.behind
-        if events is None or said is None or said < events.next_offset:
-            return former
-        end = await self._workshop.ends(plan.delivery.partition)
-        return former if end is None or said < end else replace(former, behind=None)
-
-    def _events(self, plan: Plan) -> PartitionLedger | None:
-        """Return that of the partition that a parked one was in first; None: this member does not have it."""
-        held = self._held
-        if self._ticket is None or plan.delivery.partition != held.partition.partition:
-            return None
-        return held.place.instructions.events
 
     def _told(self, plan: Plan) -> Told | None:
         instructions = self._held.place.instructions
@@ -324,7 +294,7 @@ class Work:
             if not is_heartbeat or self._held_back_now:
                 return
             # What is behind it in its lane may be an earlier event that was parked anew.
-            if self._in_order(plan, former).behind is None:
+            if in_order(self._held, ticket, plan, former).behind is None:
                 lane.only_the_last()
 
         is_heartbeat = plan.event is not None and isinstance(plan.event.outcome, Heartbeat)

@@ -32,8 +32,8 @@ SETTINGS = {
     # Several relays share a development server that takes 300 completions a second (SQLite).
     "COMPLETION_RELAY_RELAY__MAX_IN_FLIGHT": "64",
     # What waits is parked within a short run, and comes back within it.
-    "COMPLETION_RELAY_RELAY__WINDOW": "50",
-    "COMPLETION_RELAY_RELAY__PARK_AFTER": "2",
+    "COMPLETION_RELAY_RELAY__WINDOW": "20",
+    "COMPLETION_RELAY_RELAY__PARK_AFTER": "1",
     "COMPLETION_RELAY_RELAY__PARK_INITIAL": "1",
     "COMPLETION_RELAY_RELAY__PARK_MAXIMUM": "3",
 }

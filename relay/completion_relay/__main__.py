@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 from completion_relay.stop import leave
@@ -11,6 +13,10 @@ from completion_relay.stop import leave
 
 def main() -> NoReturn:
     """Run the command line and exit; see `completion-relay --help` for the exit codes."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as with `>&-`: who prints would fail
+            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
+            setattr(sys, name, nowhere)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal may lack the marks used

@@ -83,6 +83,15 @@ class Start:
     transactions' markers, which it takes like records, and offsets do not tell them apart."""
 
 
+def reached_by(committed: OffsetAndMetadata) -> int:
+    """Return the offset behind the last record that a commit says is decided."""
+    try:
+        ahead = decode(committed.offset, committed.metadata)
+    except MetadataError:
+        ahead = []  # told where the partition is read from
+    return ahead[-1].stop if ahead else int(committed.offset)
+
+
 def start_of(committed: OffsetAndMetadata | None, *, beginning: int, end: int) -> Start:
     """Return where to read a partition from.
 
@@ -96,14 +105,18 @@ def start_of(committed: OffsetAndMetadata | None, *, beginning: int, end: int) -
     """
     if committed is None:
         return Start(beginning, [], None)
-    if committed.offset > end:
+    if reached_by(committed) > end:
         # An event that is lost is worse than one that is decided twice: that changes nothing, but for an
         # event that an operator has skipped.
+        ahead_of_it = (
+            f", and up to {reached_by(committed)} decided" if committed.offset <= end else ""
+        )
         return Start(
             beginning,
             [],
-            f"committed is {committed.offset}, but the partition ends at {end}: the log has lost its "
-            f"end, or the topic was made anew; what it has is decided (again) from {beginning} on",
+            f"committed is {committed.offset}{ahead_of_it}, but the partition ends at {end}: the log has "
+            "lost its end, or the topic was made anew; what it has is decided (again) from "
+            f"{beginning} on",
         )
     ahead: list[range] = []
     problem = deleted = None

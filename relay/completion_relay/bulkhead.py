@@ -172,7 +172,7 @@ class Bulkhead(Admits):
         if self._on_trial_since is not None and started >= self._on_trial_since:
             self._end_trial()
         elif has_changed:
-            self._admit()  # who was told of by a look has no permit to give back, which would
+            self._admit()  # a look has no permit of these to give back, which would let the next one in
         elif self._was_sick:
             self._note_health()
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.errors import InvalidSessionTimeoutError, KafkaError, NoOffsetForPartitionError
-from aiokafka.structs import TopicPartition
+from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from completion_relay.assigned import Assigned
 from completion_relay.clock import Clock
@@ -189,31 +189,36 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._taking = asyncio.create_task(self._take(assigned))
 
     async def _take(self, partitions: set[TopicPartition]) -> None:
-        """Take what was assigned, and what no broker leads as soon as one does; ended by the next rebalance."""
+        """Take what was assigned, and what is left for later as soon as it can be; ended by a rebalance."""
         try:
             left = await self._take_led(partitions)
             self._observer.well("group")
             while left:
                 await self._clock.sleep(_RETAKE_SECONDS)
-                waits = await self._takeover.without_leader(left)
+                waits = await self._takeover.without_leader(left) | self._unreadable_of(left)
                 if led := left - waits:
                     left = waits | await self._take_led(led)
         except Exception as error:  # noqa: BLE001 - nobody else would hear of it
             self._end(error)
 
     async def _take_led(self, partitions: set[TopicPartition]) -> set[TopicPartition]:
-        """Take those of the partitions that a broker leads, and return the others."""
+        """Take the partitions, and return those that are left for later."""
         taken, left = await self._takeover.take(self._consumer, partitions, epoch=self._epoch)
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             # Told to end while it disconnected from Kafka, which does not let itself be told.
             await close_journals(held.journal for held in taken.values())
             raise asyncio.CancelledError
-        self._assigned = {**self._assigned, **taken}
+        if taken:
+            self._assigned = {**self._assigned, **taken}
         self._observer.stage(
-            "assigned", partitions=self._numbers(self._assigned), without_leader=self._numbers(left)
+            "assigned", partitions=self._numbers(self._assigned), left=self._numbers(left)
         )
         return left
+
+    def _unreadable_of(self, partitions: set[TopicPartition]) -> set[TopicPartition]:
+        numbers = {partition.partition for partition in self._unreadable.left_alone()}
+        return {partition for partition in partitions if partition.partition in numbers}
 
     def _numbers(self, partitions: Iterable[TopicPartition]) -> list[int]:
         return sorted(tp.partition for tp in partitions if tp.topic == self._topics.completions)
@@ -231,7 +236,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             if self._taking is not None:
                 self._taking.cancel()
             self._intake.forget()
-            self._unreadable.well(assigned)
+            self._unreadable.forget()
             self._giving_up = asyncio.create_task(self._give_back(assigned))
         # A stop during a rebalance waits for the same one; and neither of them cuts it short:
         # what is decided would not be written, and the producers would stay.
@@ -301,16 +306,20 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             self._rewind()
             return
         except UnreadableBatchError as error:
-            self._unreadable.found(error)
+            if error.partition in self._assigned:  # else whoever has it next comes across it
+                self._unreadable.found(error)
             self._rewind()
             return
         finally:
             polling.cancel()
         self._observer.well("poll")
-        if self._assigned is not assigned:
-            # aiokafka fetches before the listener has come to the position: that is older than the takeover.
+        if self._assigned is assigned:
+            self._take_in(batches)
+        else:
+            # Taken amid the poll: what it brings of them is of before their position was set.
             self._rewind()
-            return
+
+    def _take_in(self, batches: dict[TopicPartition, list[ConsumerRecord]]) -> None:
         self._unreadable.well(batches)
         for partition, records in batches.items():
             held = self._assigned.get(partition)

@@ -55,7 +55,7 @@ async def without_what_is_gone(
         ends: Asks Kafka where a partition of the events ends, by its number; None: it does not say.
     """
     events, said = _events(held, ticket, plan), former.behind
-    if events is None or said is None or said < events.next_offset:
+    if events is None or said is None or said < events.next_offset or events.is_settled(said):
         return former
     end = await ends(plan.delivery.partition)
     return former if end is None or said < end else replace(former, behind=None)

@@ -37,7 +37,11 @@ class UnreadableBatchError(CorruptRecordException):  # type: ignore[misc]
         """
         self.partition = partition
         place = f"{partition.topic}/{partition.partition}/{offset}"
-        super().__init__(f"the batch at {place} cannot be read: {type(why).__name__}: {why}")
+        super().__init__(f"the batch at {place} cannot be read: {why!r}")
+
+    def __str__(self) -> str:
+        """Return the text alone: aiokafka puts a number and a name before it."""
+        return str(self.args[0])
 
 
 def read_odd_headers() -> None:
@@ -58,9 +62,13 @@ class _Records(PartitionRecords):  # type: ignore[misc]
     _records: Any
 
     def _unpack_records(self) -> Iterator[ConsumerRecord]:
+        begin = self.next_fetch_offset
         try:
             yield from self._any_names()
         except Exception as error:
+            if self.next_fetch_offset > begin:
+                # What came before it would be dropped with the error. The next fetch begins here.
+                return
             raise UnreadableBatchError(self._tp, self.next_fetch_offset, error) from error
 
     def _any_names(self) -> Iterator[ConsumerRecord]:

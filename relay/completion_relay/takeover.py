@@ -18,8 +18,9 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaTimeoutError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from completion_relay.assigned import Assigned, Start, start_of
+from completion_relay.assigned import Assigned, Start, reached_by, start_of
 from completion_relay.clock import Clock
+from completion_relay.first_of import heed_cancellation
 from completion_relay.journal import Journal, LostPartitionError, close_journals
 from completion_relay.kafka_probe import KafkaProbe
 from completion_relay.ledger import PartitionLedger
@@ -114,6 +115,8 @@ class Takeover:
         self._kafka = kafka
         self._relay = relay
         self._observer = observer
+        self._closing: asyncio.Task[None] | None = None
+        """What ends the producers of a takeover that has failed."""
         self._watch = _Watch(observer, lost)
         self._unreadable = unreadable
         self._clock = clock
@@ -141,6 +144,7 @@ class Takeover:
             while _is_beyond(committed, ends) and self._clock.monotonic() < give_up:
                 await self._clock.sleep(_ASK_AGAIN_SECONDS)
                 ends, begins = await self._bounds(partitions)
+            heed_cancellation()  # the probe's own way of ending may swallow it
             left = _left(partitions, ends, begins)
             starts = {
                 tp: start_of(offset, beginning=begins[tp], end=ends[tp])
@@ -159,7 +163,9 @@ class Takeover:
             self._unreadable.well(starts)
             await close_journals(journals[tp] for tp in left)
         except BaseException:
-            await close_journals(journals.values())
+            # To its end, though this task be told to end meanwhile: nobody else knows of them.
+            self._closing = asyncio.create_task(close_journals(journals.values()))
+            await asyncio.shield(self._closing)
             raise
         for partition, start in starts.items():
             if start.problem is not None:
@@ -280,6 +286,7 @@ class Takeover:
                 reader.seek(partition, starts[partition].offset)
             before, since = {tp: starts[tp].offset for tp in unread}, self._clock.monotonic()
             while unread:
+                heed_cancellation()
                 batches = await reader.getmany(*unread, timeout_ms=_POLL_MS)
                 for partition, records in batches.items():
                     ahead = starts[partition].settled_ahead
@@ -344,7 +351,7 @@ def _is_beyond(
     committed: Mapping[TopicPartition, OffsetAndMetadata | None], ends: Mapping[TopicPartition, int]
 ) -> bool:
     return any(
-        offset is not None and tp in ends and offset.offset > ends[tp]
+        offset is not None and tp in ends and reached_by(offset) > ends[tp]
         for tp, offset in committed.items()
     )
 

@@ -45,7 +45,8 @@ _OPEN = (
 _FIRST_PAGE, _LARGEST_PAGE = 20, 200
 """Events that are asked for at once: few before it is known how large they are."""
 _PAGE_BYTES = 1024 * 1024
-"""What a page should have at most: it is held in memory as a whole, one for each look under way."""
+"""What a page should have: it is held in memory as a whole, one for each look under way. Temporal limits a
+page by events alone, so one behind many small ones may be larger; the one after it is not."""
 _MAX_EVENTS, _MAX_PAGES = 10_000, 200
 """Temporal ends a workflow at 51,200 events, but no look should cost that much."""
 

@@ -46,10 +46,14 @@ class Unreadable:
         return {partition for partition, at in self._again_at.items() if now < at}
 
     def well(self, partitions: Iterable[TopicPartition]) -> None:
-        """They have brought something, or are another member's now."""
+        """They have brought something."""
         for partition in self._again_at.keys() & set(partitions):
             del self._again_at[partition]
             self._observer.well(_part(partition))
+
+    def forget(self) -> None:
+        """They may be another member's from now on."""
+        self.well(list(self._again_at))
 
 
 def _part(partition: TopicPartition) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import tarfile
 from pathlib import Path
@@ -74,17 +75,29 @@ def unpack(revision: str, folder: Path) -> str:
     return ":".join(str(folder / source) for source in _SOURCES)
 
 
+def git_environment() -> dict[str, str]:
+    """Return one in which git has no other repository in mind, as it has within a hook, and speaks English."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return {**others, "LC_ALL": "C"}
+
+
 def _git(*arguments: str) -> bytes:
     try:
         return subprocess.run(
-            ["git", "-C", ROOT, *arguments], capture_output=True, check=True
+            ["git", "-C", ROOT, *arguments],
+            env=git_environment(),
+            capture_output=True,
+            check=True,
         ).stdout
     except FileNotFoundError:
         raise NoHistoryError("there is no git on PATH") from None
     except subprocess.CalledProcessError as error:
         # Also a clone that git does not read, for being somebody else's.
         clone = subprocess.run(
-            ["git", "-C", ROOT, "rev-parse", "--git-dir"], capture_output=True, check=False
+            ["git", "-C", ROOT, "rev-parse", "--git-dir"],
+            env=git_environment(),
+            capture_output=True,
+            check=False,
         )
         kind = NoHistoryError if clone.returncode else NoRevisionError
         raise kind(f"git {arguments[0]}: {error.stderr.decode().strip()}") from None

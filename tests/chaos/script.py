@@ -215,7 +215,9 @@ def script(seed: int, activities: Sequence[Address], mix: Mix = FULL) -> tuple[I
         is_crossed = rng.random() < mix.crossed and not end.early
         again = replace(end, by_ids=end.by_ids != is_crossed)
         placed.append((_behind(rng, at / size), again))
-    placed += _strangers(rng, activities, mix)
+    # By token, too, which those have none of that are not scheduled yet.
+    early = {end.address for _, end in ends if end.early}
+    placed += _strangers(rng, [one for one in activities if one not in early], mix)
     placed += [
         (rng.random(), Garbage(number, garbage(rng, number)))
         for number in range(round(size * GARBAGE))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.chaos.revisions import (
     NoHistoryError,
     NoRevisionError,
     before_the_newest_schema,
+    git_environment,
     previous,
     resolved,
 )
@@ -18,7 +20,14 @@ from tests.chaos.revisions import (
 
 def git(folder: Path, *arguments: str) -> None:
     who = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.org")
-    subprocess.run(["git", "-C", folder, *who, *arguments], check=True, capture_output=True)
+    # Nor with what its user has set, such as a key to sign with.
+    alone = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    subprocess.run(
+        ["git", "-C", folder, *who, *arguments],
+        env={**git_environment(), **alone},
+        check=True,
+        capture_output=True,
+    )
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ _PARTS = 4
 """Of the events: amid the first the earlier relay is killed, amid the second the later one, amid the
 third the earlier one stops; the last come after the upgrade."""
 _AMID = 0.9
-"""So much of a part is on the topic then, and all early events of it still wait."""
+"""So much of a part is on the topic then, and the early events of its last seconds still wait."""
 _TAKEN_SECONDS = 60.0
 """How long it may take until the partitions of a killed relay are another's: its session, at least."""
 _EMIT_SECONDS = 120.0

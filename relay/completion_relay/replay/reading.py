@@ -159,12 +159,16 @@ class Reading:
                 admin, self.order.name, self.progress_topic, digest=self.order.digest
             )
 
-    def check(self, found: Mapping[int, Mark]) -> None:
+    def check(self, found: Mapping[int, Mark], *, has_ended_it: bool = False) -> None:
         """Look whether what was planned can be sent where Kafka has this progress.
 
         Two runs of the same words that begin soon after one another plan two ranges, the later one from a
         later time or offset on. Gone on with by the first one's progress, all between the two would count
         as done, and nobody would have read it.
+
+        Args:
+            found: The progress.
+            has_ended_it: Whether another run that has begun is ended by this one.
 
         Raises:
             ReplayError: another run has begun since, and what it reads is not all in this one's range.
@@ -174,10 +178,14 @@ class Reading:
             found.keys() == self.marks.keys()
             and all(self.marks[number].covers(mark) for number, mark in found.items())
         ):
+            what_now = (
+                "and this one has ended it: type the same command again to go on in its place"
+                if has_ended_it
+                else "let the other one end, or type the same command again to go on in its place"
+            )
             raise ReplayError(
                 f"replay {self.order.name}: another run of it has begun since this one was planned, and "
-                "with another range, as of another time: this one sends nothing; let the other one end, "
-                "or type the same command again to go on in its place"
+                f"with another range, as of another time: this one sends nothing; {what_now}"
             )
 
     async def _find_out(self) -> None:

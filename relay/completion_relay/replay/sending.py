@@ -86,7 +86,7 @@ async def send(
         await sender.open()
         # Asked again: a transaction of an earlier run may have been under way until now.
         sender.marks = await reading.progress()
-        reading.check(sender.marks)
+        reading.check(sender.marks, has_ended_it=True)
         if sender.marks == reading.finished:
             await sender.begin(reading.marks)
         reached: dict[int, int] = {}

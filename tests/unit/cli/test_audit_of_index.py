@@ -98,6 +98,14 @@ def test_rows_that_this_version_does_not_know_are_left_out_of_a_list_and_said_to
     ) in done.stderr
 
 
+def test_where_rows_are_left_out_it_is_not_said_that_nothing_was_decided(tmp_path: Path) -> None:
+    """The event is decided: an operator would send it again."""
+    done = invoke("list", "--database", index(tmp_path, UNKNOWN))
+    assert done.exit_code == 1
+    assert "1 row of the index cannot be read" in done.stderr
+    assert "was decided" not in done.stderr + done.stdout
+
+
 def test_rows_that_this_version_does_not_know_are_no_older_ones(tmp_path: Path) -> None:
     done = invoke("list", "--limit", "2", "--database", index(tmp_path, KNOWN, KNOWN, UNKNOWN))
     assert "1 older ones are not shown" in done.stderr
@@ -178,6 +186,25 @@ def test_a_disk_that_is_full_behind_what_is_printed_is_said_to_be(
     assert said == (
         "error: what this prints cannot be written: No space left on device: make room there, or write "
         "it elsewhere"
+    )
+
+
+def test_a_command_whose_output_is_closed_ends_as_ever(tmp_path: Path) -> None:
+    """As with `>&-`: Python has no standard output then, and it was called a mistake of this program."""
+    code = "import os, sys; os.close(1); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    database = index(tmp_path, KNOWN)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", code, "-m", "completion_relay"),
+            *("audit", "list", "--database", database),
+        ],
+        check=False,
+        capture_output=True,
+    )
+    assert (done.returncode, done.stderr.count(b"mistake"), done.stderr.count(b"Error")) == (
+        0,
+        0,
+        0,
     )
 
 

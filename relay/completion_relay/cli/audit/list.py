@@ -80,17 +80,18 @@ def list_(
     )
     if index := asking.own_index(settings):
         records, left_out, unknown = asking.newest(index.store, wanted, limit)
+        unreadable = len(unknown)
     else:
         # Imported here: what reads Kafka takes longer to import than an index to answer.
         from completion_relay.cli.audit.reading import newest_of_topic  # noqa: PLC0415
 
-        records, left_out = newest_of_topic(settings, wanted, limit)
+        records, left_out, unreadable = newest_of_topic(settings, wanted, limit)
     if as_json:
         for record in records:
             print_json(audit_to_json_dict(record))
     elif records:
         print_list(records)
-    else:
+    elif not (left_out or unreadable):  # else it would not be true
         # Since the epoch is since ever.
         since_then = f" since {show_time(wanted.since)}" if wanted.since else ""
         print_note(f"Nothing that is asked for was decided{since_then}.")

@@ -58,10 +58,13 @@ def print_unreadable(topic: str, unreadable: Sequence[Unreadable]) -> None:
 
 def newest_of_topic(
     settings: Settings, wanted: AuditFilter, limit: int
-) -> tuple[list[AuditRecord], int]:
-    """Return the newest decisions of the topic that are asked for, and how many older ones there are.
+) -> tuple[list[AuditRecord], int, int]:
+    """Return the newest decisions of the topic that are asked for, and how many others there are.
 
     Tells of the records that cannot be read.
+
+    Returns:
+        The decisions; how many older ones there are; how many records cannot be read.
 
     Args:
         settings: Where the topic is.
@@ -78,7 +81,7 @@ def newest_of_topic(
     # Some are known to be unreadable only when they are decoded.
     records = found.records()
     print_unreadable(settings.topics.audit, found.unreadable)
-    return records, found.left_out
+    return records, found.left_out, len(found.unreadable)
 
 
 async def _newest_of_topic(settings: Settings, wanted: AuditFilter, limit: int) -> Newest:

@@ -65,7 +65,8 @@ def report(
 
     Asks the index that `audit index` keeps, where one is given or set, and says how far that goes
     (`index_until` with `--json`). Else it reads the topic into a temporary file of DuckDB's (extra
-    `audit`). What either could not read is counted (`unreadable`). A TIME is as for `audit list`.
+    `audit`). What either could not read is counted (`unreadable`: by an index, of all
+    the topic and not of the span alone). A TIME is as for `audit list`.
 
     For example:
 

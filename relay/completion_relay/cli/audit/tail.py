@@ -114,7 +114,7 @@ async def _tail(
     print_unreadable(settings.topics.audit, newest.unreadable)
     if on:
         await _follow(settings, wanted, end, show)
-    elif not records:
+    elif not records and not newest.unreadable:
         print_note("Nothing that is asked for is there.")
     return len(records)
 

@@ -42,7 +42,7 @@ class About:
     index_until: int | None = None
     """When the newest decision in it was made, nanoseconds since the epoch; None: it has none."""
     unreadable: int = 0
-    """How many records of the topic could not be read, by the index or now: nothing of them is in it."""
+    """How many records could not be read: by the index, of all the topic; else now, of the span asked for."""
 
 
 def lacking(about: About) -> str:

@@ -86,12 +86,21 @@ def test_latency_that_a_busy_event_loop_explains_decreases_nothing() -> None:
     assert limit.calls == 100
 
 
+def test_a_small_server_that_a_full_window_makes_slow_keeps_it() -> None:
+    """What they wait for is each other: fewer calls at once would be fewer completions."""
+    limit = ConcurrencyLimit(maximum=64)
+    answer(limit, at=1.0, seconds=0.01)
+    for i in range(1_000):
+        answer(limit, at=10.0 + i / 150, seconds=64 / 150)
+    assert limit.calls == 64
+
+
 def test_a_temporal_that_has_moved_away_is_not_slow_for_ever() -> None:
     """The least latency ages: after two of its periods what is usual now is what counts."""
     limit = ConcurrencyLimit(maximum=10)
     answer(limit, at=1.0, seconds=0.05)
     for second in range(2, 2_000):
-        answer(limit, at=float(second), seconds=0.4)
+        answer(limit, at=float(second), seconds=1.5)
     assert limit.calls == 10
 
 

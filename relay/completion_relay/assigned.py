@@ -92,7 +92,9 @@ def reached_by(committed: OffsetAndMetadata) -> int:
     return ahead[-1].stop if ahead else int(committed.offset)
 
 
-def start_of(committed: OffsetAndMetadata | None, *, beginning: int, end: int) -> Start:
+def start_of(
+    committed: OffsetAndMetadata | None, *, beginning: int, end: int, is_final: bool = False
+) -> Start:
     """Return where to read a partition from.
 
     Explicitly, because aiokafka's `auto_offset_reset` moves a position that is
@@ -102,10 +104,12 @@ def start_of(committed: OffsetAndMetadata | None, *, beginning: int, end: int) -
         committed: What the group has committed; None: it is new to the partition.
         beginning: Offset of the oldest record that there still is.
         end: Offset of the next record to be written.
+        is_final: Whether nobody could commit any more when that end was asked for: else what is decided
+            may lie beyond it, and nothing is lost.
     """
     if committed is None:
         return Start(beginning, [], None)
-    if reached_by(committed) > end:
+    if (reached_by(committed) if is_final else committed.offset) > end:
         # An event that is lost is worse than one that is decided twice: that changes nothing, but for an
         # event that an operator has skipped.
         ahead_of_it = (

@@ -147,7 +147,7 @@ class Takeover:
             heed_cancellation()  # the probe's own way of ending may swallow it
             left = _left(partitions, ends, begins)
             starts = {
-                tp: start_of(offset, beginning=begins[tp], end=ends[tp])
+                tp: start_of(offset, beginning=begins[tp], end=ends[tp], is_final=True)
                 for tp, offset in committed.items()
                 if tp not in left
             }

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from completion_relay import __version__
@@ -33,6 +34,13 @@ from completion_relay.topics import partitions_apart
 _PROBE_SECONDS = 5.0
 _ANSWER_SECONDS = 5.0
 _RECONNECT_SECONDS = 2.0
+_HEARD_SECONDS = 5.0
+"""Kafka's controller answers before every broker has heard of a new topic, and any of them is asked.
+
+Seen on three brokers: a relay that was started when all its topics had just been created was told that
+there are none, and ended.
+"""
+_ASK_AGAIN_SECONDS = 0.2
 _OLDEST = 5
 """Undecided records that /status names: what waits for longest is the same cause, as a rule."""
 
@@ -149,7 +157,7 @@ class Relay:
         kafka = KafkaProbe(self._kafka)
         try:
             # One after the other, and each of them bounded by the stop.
-            if await first_of(stop.wait(), self._refuse_missing_topics(kafka)):
+            if await first_of(stop.wait(), self._refuse_wrong_topics(kafka)):
                 consumer = self._consumer = self._assemble(clusters)
                 working = asyncio.create_task(consumer.run(stop))
                 # The clusters first: each says "not asked yet" before readiness is looked at.
@@ -215,22 +223,31 @@ class Relay:
             clock=clock,
         )
 
-    async def _refuse_missing_topics(self, kafka: KafkaProbe) -> bool:
+    async def _refuse_wrong_topics(self, kafka: KafkaProbe) -> bool:
         """Wait for Kafka, then return True where all topics are there as they must be."""
-        while (there := await kafka.topics(within=_ANSWER_SECONDS)) is None:
-            self.observer.problem("kafka", f"{_away(self._settings)}: waiting for it")
-            await self._clock.sleep(_RECONNECT_SECONDS)
-        self.observer.well("kafka")
+        give_up = math.inf
+        while True:
+            if (there := await kafka.topics(within=_ANSWER_SECONDS)) is None:
+                self.observer.problem("kafka", f"{_away(self._settings)}: waiting for it")
+                await self._clock.sleep(_RECONNECT_SECONDS)
+                continue
+            self.observer.well("kafka")
+            if (problem := self._wrong_topics(there)) is None:
+                return True
+            now = self._clock.monotonic()
+            give_up = min(give_up, now + _HEARD_SECONDS)
+            if now >= give_up:
+                raise ConfigurationError(problem)
+            await self._clock.sleep(_ASK_AGAIN_SECONDS)
+
+    def _wrong_topics(self, there: Mapping[str, int]) -> str | None:
         topics = self._settings.topics
-        missing = sorted(set(topics.names()) - there.keys())
-        if missing:
-            raise ConfigurationError(
+        if missing := sorted(set(topics.names()) - there.keys()):
+            return (
                 f"topic {', '.join(missing)}: missing on {self._settings.kafka.bootstrap_servers}: "
                 "run `completion-relay topics create`, or name the right ones in [topics]"
             )
-        if problem := partitions_apart(topics, there):
-            raise ConfigurationError(problem)
-        return True
+        return partitions_apart(topics, there)
 
     async def _probe_kafka_for_ever(
         self, kafka: KafkaProbe, consumer: Consumer, on_ready: Callable[[], None]

@@ -26,10 +26,11 @@ from tests.integration.relay.waiting import (
     event,
     relay,
 )
-from tests.support import Topics, committed_offsets, create_topics, eventually
+from tests.support import PARTITIONS, Topics, committed_offsets, create_topics, eventually
 
 from completion_relay.embedded import KafkaBroker, TemporalServer
 from completion_relay.embedded.process import free_port
+from completion_relay.kafka_probe import KafkaProbe
 from completion_relay.service import Relay
 from completion_schemas.dispositions import Disposition
 from completion_schemas.events import ActivityReference, unix_nanos
@@ -164,6 +165,21 @@ async def test_a_missing_topic_is_one_clear_line_and_exit_2(scene: Scene) -> Non
     (line,) = process.logs
     assert "topic nowhere" in line["line"]
     assert "completion-relay topics create" in line["line"]
+
+
+async def test_topics_that_the_first_broker_asked_has_not_heard_of_are_asked_for_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker hears of a new topic a little later than who created it."""
+    told: list[dict[str, int] | None] = [{}, {scene.topics.completions: PARTITIONS}]
+
+    class HearsLater(KafkaProbe):
+        async def topics(self, *, within: float) -> dict[str, int] | None:
+            return told.pop(0) if told else await super().topics(within=within)
+
+    monkeypatch.setattr("completion_relay.service.KafkaProbe", HearsLater)
+    async with relay(scene.settings()):
+        assert told == []
 
 
 async def test_a_parked_topic_of_other_partitions_is_one_clear_line_and_exit_2(

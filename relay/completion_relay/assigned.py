@@ -92,9 +92,7 @@ def reached_by(committed: OffsetAndMetadata) -> int:
     return ahead[-1].stop if ahead else int(committed.offset)
 
 
-def start_of(
-    committed: OffsetAndMetadata | None, *, beginning: int, end: int, is_final: bool = False
-) -> Start:
+def start_of(committed: OffsetAndMetadata | None, *, beginning: int, end: int) -> Start:
     """Return where to read a partition from.
 
     Explicitly, because aiokafka's `auto_offset_reset` moves a position that is
@@ -103,13 +101,12 @@ def start_of(
     Args:
         committed: What the group has committed; None: it is new to the partition.
         beginning: Offset of the oldest record that there still is.
-        end: Offset of the next record to be written.
-        is_final: Whether nobody could commit any more when that end was asked for: else what is decided
-            may lie beyond it, and nothing is lost.
+        end: Offset of the next record to be written, asked for after the commit: what is decided lies
+            before it, unless the log has lost its end.
     """
     if committed is None:
         return Start(beginning, [], None)
-    if (reached_by(committed) if is_final else committed.offset) > end:
+    if reached_by(committed) > end:
         # An event that is lost is worse than one that is decided twice: that changes nothing, but for an
         # event that an operator has skipped.
         ahead_of_it = (

@@ -14,7 +14,12 @@ from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
-from aiokafka.errors import InvalidSessionTimeoutError, KafkaError, NoOffsetForPartitionError
+from aiokafka.errors import (
+    InvalidSessionTimeoutError,
+    KafkaError,
+    KafkaTimeoutError,
+    NoOffsetForPartitionError,
+)
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from completion_relay.assigned import Assigned
@@ -195,9 +200,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             self._observer.well("group")
             while left:
                 await self._clock.sleep(_RETAKE_SECONDS)
-                waits = await self._takeover.without_leader(left) | self._unreadable_of(left)
-                if led := left - waits:
-                    left = waits | await self._take_led(led)
+                if due := await self._due(left):
+                    left = (left - due) | await self._take_led(due)
         except Exception as error:  # noqa: BLE001 - nobody else would hear of it
             self._end(error)
 
@@ -216,9 +220,13 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         )
         return left
 
-    def _unreadable_of(self, partitions: set[TopicPartition]) -> set[TopicPartition]:
-        numbers = {partition.partition for partition in self._unreadable.left_alone()}
-        return {partition for partition in partitions if partition.partition in numbers}
+    async def _due(self, left: set[TopicPartition]) -> set[TopicPartition]:
+        """Return what of it can be taken now, as far as anybody tells."""
+        due = left - self._unreadable.with_their_pairs(left)
+        try:
+            return due - await self._takeover.without_leader(due)
+        except KafkaTimeoutError:
+            return set()  # an outage: no reason to give back what is held
 
     def _numbers(self, partitions: Iterable[TopicPartition]) -> list[int]:
         return sorted(tp.partition for tp in partitions if tp.topic == self._topics.completions)

@@ -230,6 +230,7 @@ class Relay:
             if (there := await kafka.topics(within=_ANSWER_SECONDS)) is None:
                 self.observer.problem("kafka", f"{_away(self._settings)}: waiting for it")
                 await self._clock.sleep(_RECONNECT_SECONDS)
+                give_up = math.inf  # a broker that has only just come back has heard of the least
                 continue
             self.observer.well("kafka")
             if (problem := self._wrong_topics(there)) is None:

@@ -20,7 +20,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from completion_relay.assigned import Assigned, Start, reached_by, start_of
 from completion_relay.clock import Clock
-from completion_relay.first_of import heed_cancellation
+from completion_relay.first_of import heed_cancellation, to_its_end
 from completion_relay.journal import Journal, LostPartitionError, close_journals
 from completion_relay.kafka_probe import KafkaProbe
 from completion_relay.ledger import PartitionLedger
@@ -115,8 +115,6 @@ class Takeover:
         self._kafka = kafka
         self._relay = relay
         self._observer = observer
-        self._closing: asyncio.Task[None] | None = None
-        """What ends the producers of a takeover that has failed."""
         self._watch = _Watch(observer, lost)
         self._unreadable = unreadable
         self._clock = clock
@@ -147,7 +145,7 @@ class Takeover:
             heed_cancellation()  # the probe's own way of ending may swallow it
             left = _left(partitions, ends, begins)
             starts = {
-                tp: start_of(offset, beginning=begins[tp], end=ends[tp], is_final=True)
+                tp: start_of(offset, beginning=begins[tp], end=ends[tp])
                 for tp, offset in committed.items()
                 if tp not in left
             }
@@ -163,9 +161,7 @@ class Takeover:
             self._unreadable.well(starts)
             await close_journals(journals[tp] for tp in left)
         except BaseException:
-            # To its end, though this task be told to end meanwhile: nobody else knows of them.
-            self._closing = asyncio.create_task(close_journals(journals.values()))
-            await asyncio.shield(self._closing)
+            await to_its_end(close_journals(journals.values()))  # nobody else knows of them
             raise
         for partition, start in starts.items():
             if start.problem is not None:

@@ -46,7 +46,7 @@ _FIRST_PAGE, _LARGEST_PAGE = 20, 200
 """Events that are asked for at once: few before it is known how large they are."""
 _PAGE_BYTES = 1024 * 1024
 """What a page should have: it is held in memory as a whole, one for each look under way. Temporal limits a
-page by events alone, so one behind many small ones may be larger; the one after it is not."""
+page by events alone, so one behind many small ones may be larger; the next is sized by it."""
 _MAX_EVENTS, _MAX_PAGES = 10_000, 200
 """Temporal ends a workflow at 51,200 events, but no look should cost that much."""
 

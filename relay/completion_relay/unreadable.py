@@ -45,6 +45,11 @@ class Unreadable:
         now = self._clock.monotonic()
         return {partition for partition, at in self._again_at.items() if now < at}
 
+    def with_their_pairs(self, partitions: set[TopicPartition]) -> set[TopicPartition]:
+        """Return which of the partitions are left alone, or have the number of one that is."""
+        numbers = {partition.partition for partition in self.left_alone()}
+        return {partition for partition in partitions if partition.partition in numbers}
+
     def well(self, partitions: Iterable[TopicPartition]) -> None:
         """They have brought something."""
         for partition in self._again_at.keys() & set(partitions):

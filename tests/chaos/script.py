@@ -217,7 +217,8 @@ def script(seed: int, activities: Sequence[Address], mix: Mix = FULL) -> tuple[I
         placed.append((_behind(rng, at / size), again))
     # By token, too, which those have none of that are not scheduled yet.
     early = {end.address for _, end in ends if end.early}
-    placed += _strangers(rng, [one for one in activities if one not in early], mix)
+    known = [address for address in activities if address not in early]
+    placed += _strangers(rng, known, mix, size=size)
     placed += [
         (rng.random(), Garbage(number, garbage(rng, number)))
         for number in range(round(size * GARBAGE))
@@ -308,10 +309,9 @@ def _heartbeats(rng: random.Random, at: float, end: Event, mix: Mix) -> list[tup
 
 
 def _strangers(
-    rng: random.Random, activities: Sequence[Address], mix: Mix
+    rng: random.Random, activities: Sequence[Address], mix: Mix, *, size: int
 ) -> list[tuple[float, Event]]:
     """Return what may end no activity: poison tokens, and what is for a namespace that nobody serves."""
-    size = len(activities)
     poison = _few(mix.poison, size)
     found = [
         # Spread out, and early enough for the deadline to pass within the run.

@@ -64,5 +64,6 @@ def main(
 
     Exit codes: **0** done · **1** the command's own "no" (a check failed, nothing was found) ·
     **2** used wrongly, a wrong setting, a server that cannot be reached or refuses ·
-    **70** a mistake of this program · **130** Ctrl-C.
+    **70** a mistake of this program · **130** Ctrl-C (`run`, `up`, `audit index`: **0**, once they
+    have written what was under way).
     """

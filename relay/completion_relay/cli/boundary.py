@@ -4,7 +4,7 @@
 1    the command's own "no": a check failed, nothing was found
 2    used wrongly, a setting is wrong, a server cannot be reached or refuses
 70   a mistake of this program's own (EX_SOFTWARE of sysexits.h)
-130  Ctrl-C
+130  Ctrl-C; 0 where it is the ordinary end, and what was under way is written
 """
 
 from __future__ import annotations

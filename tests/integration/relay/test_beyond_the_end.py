@@ -100,6 +100,24 @@ async def test_what_there_is_is_decided_again_and_that_is_said_and_counted(
         assert len(ends) == 1
 
 
+async def test_a_log_that_has_lost_what_was_settled_ahead_has_all_it_has_decided_again(
+    scene: Scene, told: list[str]
+) -> None:
+    """Other events come there since, which would be taken for decided."""
+    _, reference = await scene.waiting()
+    positions = [await emit_to(scene, 0, event(reference, completed()))]
+    ahead = encode(1, [range(2, BEYOND)])
+    await commit(scene, 0, OffsetAndMetadata(1, ahead))
+    async with relay(scene.settings()):
+        await scene.decided(positions[0])
+        for _ in range(2):
+            _, reference = await scene.waiting()
+            positions.append(await emit_to(scene, 0, event(reference, completed())))
+            assert (await scene.decided(positions[-1])).disposition is Disposition.APPLIED
+    (said,) = told
+    assert f"committed is 1, and up to {BEYOND} decided, but the partition ends at 1" in said
+
+
 async def test_an_end_that_only_a_broker_which_leads_no_more_tells_is_not_believed(
     scene: Scene, told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

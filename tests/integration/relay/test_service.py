@@ -171,13 +171,15 @@ async def test_topics_that_the_first_broker_asked_has_not_heard_of_are_asked_for
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A broker hears of a new topic a little later than who created it."""
-    told: list[dict[str, int] | None] = [{}, {scene.topics.completions: PARTITIONS}]
+    told: list[dict[str, int] | None] = [{}, {scene.topics.completions: PARTITIONS}, None, {}]
 
     class HearsLater(KafkaProbe):
         async def topics(self, *, within: float) -> dict[str, int] | None:
             return told.pop(0) if told else await super().topics(within=within)
 
     monkeypatch.setattr("completion_relay.service.KafkaProbe", HearsLater)
+    # Over with the third answer: who comes back has heard of the least.
+    monkeypatch.setattr("completion_relay.service._HEARD_SECONDS", 1.0)
     async with relay(scene.settings()):
         assert told == []
 

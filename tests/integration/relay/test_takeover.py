@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from tests.integration.relay.members import Members
 from tests.integration.relay.test_promises import emit_to
 from tests.integration.relay.waiting import Scene, completed, event, relay, unready_relay
+from tests.support import produce
 
 import completion_relay.consumer
 import completion_relay.takeover
 from completion_relay.journal import Journal
 from completion_relay.kafka_probe import KafkaProbe
+from completion_relay.lanes import Lanes
 from completion_relay.service import Relay
 from completion_relay.silence import End, NoLeader
 from completion_relay.takeover import Takeover
@@ -140,6 +143,92 @@ async def test_a_takeover_that_fails_for_one_partition_waits_for_the_others_and_
     assert open_when_failed[0] == in_a_takeover - 1
     assert len(journals) == 2 * in_a_takeover
     assert still_open(journals) == []
+
+
+async def test_a_stop_while_a_takeover_that_failed_gives_back_leaves_no_producer_behind(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, journals: list[Journal]
+) -> None:
+    """They were closed beside the end of the relay, which did not wait for them."""
+    original, stop = Journal.close, asyncio.Event()
+
+    async def fails(*_: object) -> None:
+        raise KafkaConnectionError("away for a moment")
+
+    async def close(self: Journal, **options: Any) -> None:
+        stop.set()
+        await asyncio.wait_for(draining.wait(), 30)
+        await original(self, **options)
+
+    draining = asyncio.Event()
+    drain = Lanes.drain
+
+    async def drained(self: Lanes, within: float) -> bool:
+        draining.set()
+        return await drain(self, within)
+
+    monkeypatch.setattr(Takeover, "_parked", fails)
+    monkeypatch.setattr(Journal, "close", close)
+    monkeypatch.setattr(Lanes, "drain", drained)
+    async with asyncio.timeout(60):
+        await Relay(scene.settings()).run(stop, on_ready=lambda _: None)
+    assert journals
+    assert still_open(journals) == []
+
+
+async def test_a_takeover_told_to_end_while_it_asks_for_the_ends_goes_no_further(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, journals: list[Journal]
+) -> None:
+    """A connection's way of ending swallows it; what is parked may take minutes to read."""
+    asking, stop = asyncio.Event(), asyncio.Event()
+    read: list[object] = []
+    original = Takeover._bounds
+
+    async def bounds(self: Takeover, partitions: Any) -> Any:
+        found = await original(self, partitions)
+        asking.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return found
+
+    async def parked(self: Takeover, *given: Any) -> Any:
+        read.append(given)
+
+    monkeypatch.setattr(Takeover, "_bounds", bounds)
+    monkeypatch.setattr(Takeover, "_parked", parked)
+    running = asyncio.create_task(Relay(scene.settings()).run(stop, on_ready=lambda _: None))
+    async with asyncio.timeout(30):
+        await asking.wait()
+        stop.set()
+        await running
+    assert read == []
+    assert still_open(journals) == []
+
+
+async def test_a_takeover_told_to_end_while_it_reads_what_is_parked_reads_no_further(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """White-box: a poll of aiokafka's that keeps the cancellation for itself, and brings nothing."""
+    await produce(scene.kafka, scene.topics.parked, b"?", partition=0)
+    polling, stop = asyncio.Event(), asyncio.Event()
+    polls = itertools.count(1)
+    original = AIOKafkaConsumer.getmany
+
+    async def getmany(self: Any, *partitions: Any, **options: Any) -> Any:
+        if not partitions:
+            return await original(self, **options)
+        assert next(polls) == 1, "it reads on"
+        polling.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return {}
+
+    monkeypatch.setattr(AIOKafkaConsumer, "getmany", getmany)
+    running = asyncio.create_task(Relay(scene.settings()).run(stop, on_ready=lambda _: None))
+    async with asyncio.timeout(30):
+        await polling.wait()
+        stop.set()
+        await running
+    assert next(polls) == 2
 
 
 @pytest.fixture

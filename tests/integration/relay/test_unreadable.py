@@ -72,23 +72,6 @@ async def test_the_other_partitions_go_on_and_that_one_does_when_it_can_be_read(
     assert len(members.assignments) == 1
 
 
-async def test_what_cannot_be_read_is_nothing_to_a_member_that_has_lost_it(
-    scene: Scene, members: Members, damaged: set[tuple[str, int]]
-) -> None:
-    """Whoever has it next says so; this one would say it for as long as it lives."""
-    await produce(scene.kafka, scene.topics.parked, b"?", partition=0)
-    damaged.add((scene.topics.parked, 0))
-    async with unready_relay(scene.settings()):
-        await members.assigned(1)
-        consumer, _ = members.assignments[0]
-        health = consumer._observer.health
-        assert f"reading {scene.topics.parked}/0" in health.problems
-        members.rejoin()
-        damaged.clear()
-        await members.assigned(2)
-        assert not [part for part in health.problems if part.startswith("reading")]
-
-
 async def test_what_is_parked_and_cannot_be_read_keeps_its_own_partitions_from_being_taken(
     scene: Scene, damaged: set[tuple[str, int]]
 ) -> None:

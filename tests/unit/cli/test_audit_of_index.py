@@ -189,23 +189,30 @@ def test_a_disk_that_is_full_behind_what_is_printed_is_said_to_be(
     )
 
 
-def test_a_command_whose_output_is_closed_ends_as_ever(tmp_path: Path) -> None:
-    """As with `>&-`: Python has no standard output then, and it was called a mistake of this program."""
+def typed_without_output(*args: str) -> subprocess.CompletedProcess[bytes]:
+    """As `typed`, with `>&-`: Python has no standard output then."""
     code = "import os, sys; os.close(1); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
-    database = index(tmp_path, KNOWN)
-    done = subprocess.run(
-        [
-            *(sys.executable, "-c", code, "-m", "completion_relay"),
-            *("audit", "list", "--database", database),
-        ],
+    return subprocess.run(
+        [sys.executable, "-c", code, "-m", "completion_relay", "audit", *args],
         check=False,
         capture_output=True,
     )
-    assert (done.returncode, done.stderr.count(b"mistake"), done.stderr.count(b"Error")) == (
-        0,
-        0,
-        0,
-    )
+
+
+def test_a_command_whose_output_is_closed_ends_as_ever(tmp_path: Path) -> None:
+    """It was called a mistake of this program."""
+    done = typed_without_output("list", "--database", index(tmp_path, KNOWN))
+    assert done.returncode == 0
+    assert b"mistake" not in done.stderr
+    assert b"Error" not in done.stderr
+
+
+def test_an_export_to_an_output_that_is_closed_is_refused(tmp_path: Path) -> None:
+    """It said how much it had written, and nothing was anywhere."""
+    done = typed_without_output("export", "--database", index(tmp_path, KNOWN))
+    assert done.returncode == 2
+    (said,) = done.stderr.decode().splitlines()
+    assert said.startswith("error: standard output is closed: name a file with --output")
 
 
 def test_a_full_disk_is_not_taken_for_a_server_that_is_away() -> None:

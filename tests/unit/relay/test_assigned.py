@@ -51,16 +51,10 @@ def test_a_topic_that_ends_before_the_committed_offset_is_read_from_its_beginnin
 
 def test_a_topic_that_ends_before_what_is_settled_ahead_is_read_from_its_beginning() -> None:
     """It has lost its end, and gets other records there: those would be taken for decided."""
-    start = start_of(committed(50, range(60, 81)), beginning=0, end=70, is_final=True)
+    start = start_of(committed(50, range(60, 81)), beginning=0, end=70)
     assert (start.offset, start.settled_ahead) == (0, [])
     assert start.problem is not None
     assert "committed is 50, and up to 81 decided, but the partition ends at 70" in start.problem
-
-
-def test_what_was_decided_after_the_end_was_asked_for_is_no_loss() -> None:
-    """As `status` may see it, beside relays at work."""
-    start = start_of(committed(50, range(60, 81)), beginning=0, end=70)
-    assert (start.offset, start.problem) == (50, None)
 
 
 def test_records_that_were_deleted_are_told_and_passed_over() -> None:

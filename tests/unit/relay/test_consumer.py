@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import CorruptRecordException, KafkaTimeoutError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 from tests.unit.relay.fakes import ManualClock, fetched
 
@@ -19,12 +20,15 @@ from completion_relay.intake import ENOUGH
 from completion_relay.journal import Journal
 from completion_relay.ledger import PartitionLedger
 from completion_relay.observe import Observer
+from completion_relay.odd_headers import UnreadableBatchError
 from completion_relay.parking import Order
 from completion_relay.pipeline import Pipeline
 from completion_relay.settings import KafkaSettings, RelaySettings, TopicSettings
 from completion_relay.takeover import Takeover
 
 PARTITION = TopicPartition("completions", 3)
+WELL = TopicPartition("completions", 4)
+DAMAGED = UnreadableBatchError(PARTITION, 5, CorruptRecordException("Invalid CRC"))
 A_POLL_TAKES = KafkaSettings.model_construct(rebalance_timeout_ms=20, session_timeout_ms=10)
 """At most 40 ms, which no broker would agree to."""
 
@@ -75,6 +79,8 @@ class Polls:
     def __init__(self) -> None:
         self.member = Member()
         self.room = 100
+        self.clock = ManualClock()
+        self.health = Health()
         self.consumer = Consumer(
             {},
             topics=TopicSettings(),
@@ -83,12 +89,17 @@ class Polls:
             pipeline=cast("Pipeline", None),
             is_away=lambda: False,
             room=lambda: self.room,
-            observer=Observer(namespaces=("orders",), health=Health()),
-            clock=ManualClock(),
+            observer=Observer(namespaces=("orders",), health=self.health),
+            clock=self.clock,
         )
         self.consumer._consumer = cast("AIOKafkaConsumer[Any, Any]", self.member)
         self.consumer._over = asyncio.get_running_loop().create_future()
         self.stopping = asyncio.create_task(asyncio.Event().wait())
+
+    @property
+    def unreadable(self) -> list[str]:
+        """What readiness says of batches that cannot be read."""
+        return [part for part in self.health.problems if part.startswith("reading ")]
 
     async def poll(self) -> None:
         await self.consumer._poll(self.stopping)
@@ -169,7 +180,94 @@ async def test_a_member_that_has_enough_to_do_polls_all_the_same_with_all_paused
     polls.member.brings = dict
     await polls.poll()
     assert polls.member.asked == 0
-    cast("ManualClock", polls.consumer._clock).advance(1.0)
+    polls.clock.advance(1.0)
     await polls.poll()
     assert polls.member.asked == 1
     assert polls.member.stopped == {PARTITION}
+
+
+async def test_a_batch_that_cannot_be_read_is_named_by_the_member_that_has_its_partition(
+    polls: Polls,
+) -> None:
+    """One that has lost it meanwhile would name it for as long as it lives."""
+
+    def brings() -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
+        raise DAMAGED
+
+    polls.member.brings = brings
+    await polls.poll()
+    assert polls.unreadable == []
+    polls.consumer._assigned = {PARTITION: polls.held(begin=5)}
+    await polls.poll()
+    assert polls.unreadable == ["reading completions/3"]
+
+
+async def test_what_cannot_be_read_is_nothing_to_a_member_that_gives_it_up(polls: Polls) -> None:
+    """Whoever has it next says so. Nor what it had not taken yet, for what is parked of it."""
+    polls.consumer._unreadable.found(DAMAGED)
+    await polls.consumer.on_partitions_revoked({PARTITION})
+    assert polls.unreadable == []
+
+
+class Takes:
+    """White-box: a takeover that leaves all for later; how often it was asked to, and what Kafka was asked of."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.times = 0
+        self.asked: list[set[TopicPartition]] = []
+        self.is_away = False
+
+        async def take(
+            _: Takeover, __: object, partitions: set[TopicPartition], **___: object
+        ) -> tuple[dict[TopicPartition, Assigned], set[TopicPartition]]:
+            self.times += 1
+            return {}, partitions
+
+        async def without_leader(
+            _: Takeover, partitions: set[TopicPartition]
+        ) -> set[TopicPartition]:
+            self.asked.append(partitions)
+            if self.is_away:
+                raise KafkaTimeoutError("no broker")
+            return set()
+
+        monkeypatch.setattr(Takeover, "take", take)
+        monkeypatch.setattr(Takeover, "without_leader", without_leader)
+
+
+async def test_what_cannot_be_read_is_taken_no_sooner_than_it_is_read_again(
+    polls: Polls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takeover fences and opens its producers, and reads all that is parked."""
+    takes = Takes(monkeypatch)
+    polls.consumer._unreadable.found(DAMAGED)
+    await polls.consumer.on_partitions_assigned({PARTITION, WELL})
+    for _ in range(3):
+        await polls.clock.until_pending(1)
+        polls.clock.advance(5.0)
+    await polls.clock.until_pending(1)
+    assert takes.asked == [{WELL}] * 3
+    assert takes.times == 4
+    polls.clock.advance(60.0)
+    await polls.clock.until_pending(1)
+    assert takes.asked[-1] == {PARTITION, WELL}
+    await polls.consumer.on_partitions_revoked({PARTITION, WELL})
+
+
+async def test_an_outage_while_something_is_left_for_later_takes_nothing_that_is_held(
+    polls: Polls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is decided waits in its journal then, and is not given back."""
+    takes = Takes(monkeypatch)
+    takes.is_away = True
+    await polls.consumer.on_partitions_assigned({PARTITION})
+    await polls.clock.until_pending(1)
+    polls.clock.advance(5.0)
+    await polls.clock.until_pending(1)
+    assert (len(takes.asked), takes.times) == (1, 1)
+    takes.is_away = False
+    polls.clock.advance(5.0)
+    await polls.clock.until_pending(1)
+    assert takes.times == 2
+    assert not polls.consumer._over.done()
+    await polls.consumer.on_partitions_revoked({PARTITION})

@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from completion_relay.first_of import heed_cancellation
+from completion_relay.first_of import heed_cancellation, to_its_end
 
 
 async def test_a_cancellation_that_a_library_kept_for_itself_is_heeded() -> None:
@@ -28,3 +28,30 @@ async def test_a_cancellation_that_a_library_kept_for_itself_is_heeded() -> None
 
 async def test_a_task_that_nobody_cancelled_goes_on() -> None:
     heed_cancellation()
+
+
+async def test_what_is_done_last_is_done_to_its_end_however_often_it_is_told_to_end() -> None:
+    is_begun, may_end, is_done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def last() -> None:
+        is_begun.set()
+        await may_end.wait()
+        is_done.set()
+
+    async def fails() -> None:
+        try:
+            int("the reason")
+        except BaseException:
+            await to_its_end(last())
+            raise
+
+    task = asyncio.create_task(fails())
+    await is_begun.wait()
+    for _ in range(2):
+        task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=0)
+        assert not done
+    may_end.set()
+    with pytest.raises(ValueError, match="the reason"):
+        await task
+    assert is_done.is_set()

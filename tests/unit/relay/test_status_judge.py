@@ -235,10 +235,9 @@ def test_the_oldest_come_first_and_only_some_of_them() -> None:
         (None, 10, 90, 10),
         (OffsetAndMetadata(40, ""), 0, 60, 40),
         (OffsetAndMetadata(40, encode(40, [range(41, 51)])), 0, 50, 40),
-        (OffsetAndMetadata(40, encode(40, [range(95, 120)])), 0, 55, 40),
         (OffsetAndMetadata(40, encode(40, [range(41, 51)])), 45, 49, 45),
     ],
-    ids=["never committed", "committed", "settled ahead", "ahead of the end", "deleted"],
+    ids=["never committed", "committed", "settled ahead", "deleted"],
 )
 def test_what_is_undecided_is_what_is_neither_committed_nor_settled_ahead(
     committed: OffsetAndMetadata | None, begin: int, undecided: int, start: int
@@ -265,6 +264,14 @@ def test_a_topic_that_was_made_anew_is_undecided_from_its_beginning() -> None:
     found, span = how_far(ALL[0], OffsetAndMetadata(40, ""), end=30, begin=0)
     assert (found.undecided, span) == (30, Span(0, 30))
     assert "the log has lost its end, or the topic was made anew" in found.problem
+
+
+def test_a_log_that_has_lost_what_was_settled_ahead_is_undecided_from_its_beginning() -> None:
+    """A relay reads it from there: what has come since is not what was decided."""
+    committed = OffsetAndMetadata(40, encode(40, [range(95, 120)]))
+    found, span = how_far(ALL[0], committed, end=100, begin=0)
+    assert (found.undecided, found.settled_ahead, span) == (100, 0, Span(0, 100))
+    assert "up to 120 decided, but the partition ends at 100" in found.problem
 
 
 def test_a_marker_that_retention_took_is_no_trouble() -> None:

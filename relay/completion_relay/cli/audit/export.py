@@ -39,6 +39,7 @@ from completion_relay.cli.options import (
 from completion_relay.cli.output import plural, print_note
 from completion_relay.cli.progress import scanning
 from completion_relay.cli.reach import reaching_kafka
+from completion_relay.load import ConfigurationError
 from completion_relay.settings import Settings
 
 STDOUT: Final = "-"
@@ -95,6 +96,8 @@ def export(
         reason=reason,
         key_id=key_id,
     )
+    if output == STDOUT and sys.__stdout__ is None:  # as with `>&-`
+        raise ConfigurationError("standard output is closed: name a file with --output")
     path = Path(output)
     kind = kind or (format_of(path) if output != STDOUT else None) or Format.JSONL
     unreadable: list[Unreadable] = []

@@ -1,6 +1,6 @@
 """Room `completer`: the raw completion calls. Touches temporalio.
 
-Payloads go as they came (invariant 7): `client.workflow_service` runs no
+Payloads go as they came (invariant 8): `client.workflow_service` runs no
 converter, no codec and no interceptor.
 """
 

@@ -42,6 +42,8 @@ from completion_schemas.dispositions import DeadLetterReason, Disposition
 from completion_schemas.events import CompletionEvent, Failed, Heartbeat, Outcome
 from completion_schemas.failures import application_failure
 
+_SEEN_FOR_SECONDS = 1.0
+"""For so long what a look began with is taken for true."""
 _PROOFS = 3
 """How often in a row a refused call must be followed by a look that finds the activity pending before
 the event is given up: a server that comes back may read a moment before it writes."""
@@ -98,6 +100,7 @@ class _Way:
     __slots__ = (
         "_bulkhead",
         "_event",
+        "_looked_at",
         "_means",
         "_measure",
         "_namespace",
@@ -121,6 +124,8 @@ class _Way:
         self._refused: DeadLetter | None = None
         """What is said in the end although Temporal took the failure sent instead."""
         self._measure = Measure(event.outcome, waiting)
+        self._looked_at = 0.0
+        """When the latest look before a call was made, seconds of the clock."""
         self._proofs = 0
         """Refusals in a row that were the event's own."""
 
@@ -156,7 +161,7 @@ class _Way:
                 return self._final(decision)
 
     async def _try(self) -> Decision | Park | None:
-        by_ids = self._is_by_ids
+        by_ids, monotonic = self._is_by_ids, self._means.clock.monotonic
         if by_ids:
             # By ids Temporal checks neither attempt nor start, and a failure
             # delivered twice burns two attempts (seen on server 1.32.0).
@@ -169,7 +174,7 @@ class _Way:
             park = await self._waiting.for_a_permit()
             if park is not None:
                 return park
-        waiting, monotonic = self._waiting, means.clock.monotonic
+        waiting = self._waiting
         try:
             if self._measure.is_over_a_guess:
                 has_waited = True  # for as long as a call may last
@@ -177,6 +182,8 @@ class _Way:
                     self._refused, self._outcome = None, self._event.outcome
                     if self._measure.over:
                         self._too_large(self._measure.over)
+            # A relay that was suspended may have been so for longer than an attempt lasts, too.
+            has_waited |= monotonic() - self._looked_at > _SEEN_FOR_SECONDS
             # Meanwhile the attempt may have timed out, and another one would be completed. Not the
             # permit first and then the only look: a look may go on for `relay.early_timeout`, and
             # duplicates, which one look sorts out, would take permits from completions.
@@ -268,9 +275,10 @@ class _Way:
         if isinstance(found, Decided):
             return self._known(found)
         self._proofs = self._proofs + 1 if isinstance(found, Pending) else 0
-        # With several failing and none getting through it is the namespace: a
-        # database that reads and cannot write must not drain the topic.
-        if self._proofs >= _PROOFS and not self._bulkhead.is_sick:
+        # With several failing, or none getting through since, it may be the namespace: a
+        # database that reads and cannot write must not drain the topic, nor take the only event.
+        is_doubted = self._proofs >= _PROOFS and self._others_get_through
+        if is_doubted and not self._bulkhead.is_sick:
             last = await self._look(until_pending=False, is_given_up=True)
             if not isinstance(last, Pending):
                 return last
@@ -284,6 +292,11 @@ class _Way:
                 )
             )
         return await self._waiting.after(answer)
+
+    @property
+    def _others_get_through(self) -> bool:
+        since, last = self._so_far.first_failed_at, self._bulkhead.completed_at
+        return since is not None and last is not None and last > since
 
     async def _is_of_a_lost_namespace(self, answer: Answer) -> bool:
         # A token names its namespace by id: one of a namespace that was made anew,
@@ -313,11 +326,13 @@ class _Way:
             if until_pending
             else not isinstance(self._outcome, Heartbeat)
         )
-        found = await self._looking().until_known(
+        looking = self._looking()
+        found = await looking.until_known(
             until_pending=until_pending,
             gives_up=lambda: is_given_up or self._deadline_has_passed(),
             may_land=self._so_far.may_land and matters,
         )
+        self._looked_at = looking.looked_at
         match found:
             case Decided():
                 return self._known(found)

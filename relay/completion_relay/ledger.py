@@ -2,7 +2,7 @@
 
 One ledger per partition and assignment: after a rebalance the partition may
 come back with a new ledger, and what was received under the old one settles
-into the void (the epoch tells). Offsets here are those of records; the +1 that
+into the void: nobody writes for it any more. Offsets here are those of records; the +1 that
 Kafka's commit wants happens once, at the commit (invariant 2). Offsets have
 gaps: read_committed hides control and aborted records.
 

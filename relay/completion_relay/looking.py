@@ -29,7 +29,7 @@ from completion_schemas.events import CompletionEvent
 class Looking:
     """One event's looks."""
 
-    __slots__ = ("_event", "_looked_at", "_waiting", "_was_trial")
+    __slots__ = ("_event", "_waiting", "_was_trial", "looked_at")
 
     def __init__(self, event: CompletionEvent, waiting: Waiting) -> None:
         """Look at nothing yet.
@@ -40,7 +40,7 @@ class Looking:
         """
         self._event = event
         self._waiting = waiting
-        self._looked_at = 0.0
+        self.looked_at = 0.0
         """When the latest look was made, seconds of the clock: not before there was a permit for it."""
         self._was_trial = False
         """Whether it was the trial of a namespace where one event at a time tries."""
@@ -94,7 +94,7 @@ class Looking:
                 lost = clock.monotonic() - asked
                 started, counted, lags_since = started + lost, counted + lost, lags_since + lost
                 continue
-            lost = self._looked_at - asked  # nor does an outage that ended before the look
+            lost = self.looked_at - asked  # nor does an outage that ended before the look
             started, counted, lags_since = started + lost, counted + lost, lags_since + lost
             is_given_up = not until_pending and gives_up()
             doubt = self._doubt(found, until_pending=until_pending, is_given_up=is_given_up)
@@ -145,7 +145,7 @@ class Looking:
             # doubt about a cluster, and the trial of a namespace, stay what they were.
             return known
         means, bulkhead = self._waiting.means, self._waiting.bulkhead
-        self._looked_at = started = means.clock.monotonic()
+        self.looked_at = started = means.clock.monotonic()
         self._was_trial = is_trial
         found = await means.triage.find(self._waiting.namespace, question)
         if not isinstance(found, Answer):

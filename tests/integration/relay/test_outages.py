@@ -23,7 +23,7 @@ from temporalio.service import RPCError, RPCStatusCode, WorkflowService
 from tests.integration.relay.members import Members
 from tests.integration.relay.process import get
 from tests.integration.relay.waiting import Scene, completed, event, relay
-from tests.support import Topics, eventually
+from tests.support import PARTITIONS, Topics, eventually
 
 from completion_relay.embedded import KafkaBroker, TemporalServer
 from completion_relay.embedded.process import free_port
@@ -116,7 +116,9 @@ async def assert_all_applied(waiting: Waiting) -> list[AuditRecord]:
     return audit
 
 
-async def test_an_outage_is_outlasted_by_every_event_without_a_storm(waiting: Waiting) -> None:
+async def test_an_outage_is_outlasted_by_every_event_without_a_storm(
+    members: Members, waiting: Waiting
+) -> None:
     """Not one event knocks while Temporal is away: one probe does, and a few do when it is back."""
     await waiting.server.stop()
     await waiting.emit_all()
@@ -128,6 +130,8 @@ async def test_an_outage_is_outlasted_by_every_event_without_a_storm(waiting: Wa
 
     await eventually(asked_for_long, timeout=60, what="several probes")
     assert await waiting.calls() == before <= LIMIT
+    events = {at for at in members.paused if at.topic == waiting.scene.topics.completions}
+    assert len(events) == PARTITIONS
     await waiting.server.start()
     audit = await assert_all_applied(waiting)
     # A server that has just started is slow, and some calls of the first second have no answer.

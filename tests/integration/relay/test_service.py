@@ -184,6 +184,22 @@ async def test_topics_that_the_first_broker_asked_has_not_heard_of_are_asked_for
         assert told == []
 
 
+async def test_events_over_the_rate_limit_of_their_namespace_wait_for_their_turn(
+    scene: Scene,
+) -> None:
+    async with relay(scene.settings(relay={"rate_limits": {"default": 0.01}})) as http:
+        for _ in range(2):
+            _, reference = await scene.waiting()
+            await scene.emit(event(reference, completed()))
+
+        async def waits() -> bool:
+            (replica,) = json.loads((await get(f"http://{http}/status"))[1])["replicas"]
+            (namespace,) = replica["namespaces"]
+            return namespace["queued"] == 1 and len(await scene.audit()) == 1
+
+        await eventually(waits, what="the second event in the queue, the first decided")
+
+
 async def test_a_parked_topic_of_other_partitions_is_one_clear_line_and_exit_2(
     scene: Scene,
 ) -> None:

@@ -289,3 +289,23 @@ async def test_the_end_of_an_outage_is_noticed_within_five_seconds_however_long_
     cluster.close()
     assert max(clock.waits) <= 5.0
     assert sum(clock.waits) > 60.0
+
+
+async def test_a_rate_limit_holds_for_the_namespace_of_that_cluster_alone() -> None:
+    """With one call a hundred seconds, the second event waits although nothing is under way."""
+    cluster = await Cluster.connect(
+        WEST,
+        max_in_flight=10,
+        max_looks=10,
+        rates={"west/stock": 0.01, "orders": 0.01},
+        neighbours=Neighbours(),
+        patience=PATIENCE,
+        observer=Observer(namespaces=("west/orders", "west/stock"), health=Health()),
+        clock=SystemClock(),
+    )
+    bulkheads = cluster.means.bulkheads
+    admitted = {
+        name: [bulkheads[name].try_enter() for _ in range(2)] for name in ("orders", "stock")
+    }
+    cluster.close()
+    assert admitted == {"orders": [True, True], "stock": [True, False]}

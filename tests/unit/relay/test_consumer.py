@@ -79,6 +79,7 @@ class Polls:
     def __init__(self) -> None:
         self.member = Member()
         self.room = 100
+        self.is_away = False
         self.clock = ManualClock()
         self.health = Health()
         self.consumer = Consumer(
@@ -87,7 +88,7 @@ class Polls:
             kafka=A_POLL_TAKES,
             relay=RelaySettings(),
             pipeline=cast("Pipeline", None),
-            is_away=lambda: False,
+            is_away=lambda: self.is_away,
             room=lambda: self.room,
             observer=Observer(namespaces=("orders",), health=self.health),
             clock=self.clock,
@@ -271,3 +272,14 @@ async def test_an_outage_while_something_is_left_for_later_takes_nothing_that_is
     assert takes.times == 2
     assert not polls.consumer._over.done()
     await polls.consumer.on_partitions_revoked({PARTITION})
+
+
+async def test_while_temporal_is_away_nothing_is_fetched_and_the_member_polls(polls: Polls) -> None:
+    polls.consumer._assigned = {PARTITION: polls.held(begin=0)}
+    polls.member.brings = dict
+    polls.is_away = True
+    await polls.poll()
+    assert (polls.member.asked, polls.member.stopped) == (1, {PARTITION})
+    polls.is_away = False
+    await polls.poll()
+    assert polls.member.stopped == set()

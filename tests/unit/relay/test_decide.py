@@ -17,7 +17,14 @@ from tests.unit.relay.fakes import NOW, OK, PATIENCE, Script
 
 from completion_relay.decide import decide
 from completion_relay.decision import Decision, Former, Park
-from completion_relay.evidence import Decided, Finding, NotScheduled, Pending, Undetermined
+from completion_relay.evidence import (
+    Decided,
+    Finding,
+    NotScheduled,
+    Pending,
+    Question,
+    Undetermined,
+)
 from completion_relay.identity import RecordMark
 from completion_relay.place import LetGoError, Place
 from completion_relay.verdict import NAMESPACE_NOT_FOUND, Answer, Status
@@ -639,6 +646,24 @@ async def test_by_ids_a_look_comes_before_every_call() -> None:
     decision = await run(script, event(activity=BY_IDS))
     assert (decision.disposition, decision.tries) == (Disposition.APPLIED, 3)
     assert script.happened("look", "send") == ["look", "send"] * 3
+
+
+async def test_by_ids_what_was_seen_before_a_relay_was_suspended_is_looked_at_again() -> None:
+    """The attempt may have timed out meanwhile, and the next one would be completed in its stead."""
+    superseded = Decided(Disposition.SUPERSEDED, "at attempt 2")
+    script = Script([OK], findings=[STARTED, superseded, superseded])
+    find = script.looks.find
+
+    async def suspended(namespace: str, question: Question) -> Finding | Answer:
+        found = await find(namespace, question)
+        if isinstance(found, Pending):
+            await script.clock.sleep(60.0)
+        return found
+
+    script.looks.find = suspended  # type: ignore[method-assign]
+    decision = await run(script, event(activity=BY_IDS))
+    assert decision.disposition is Disposition.SUPERSEDED
+    assert "send" not in script.happened("look", "send")
 
 
 async def test_by_ids_what_the_look_decides_is_not_sent_again() -> None:

@@ -23,13 +23,14 @@ from tests.unit.relay.ways import (
 )
 
 from completion_relay.bulkhead import Bulkhead
-from completion_relay.decision import Former, Park
+from completion_relay.decision import Decision, Former, Park
 from completion_relay.evidence import Decided, Finding, NotScheduled, Pending, Undetermined
 from completion_relay.lanes import Lane, Lanes
 from completion_relay.verdict import Answer, Sign, Status
 from completion_schemas.dispositions import DeadLetterReason, Disposition
 from completion_schemas.events import UnixNanos
 
+LATE = Answer(Status.DEADLINE_EXCEEDED, "context deadline exceeded")
 LONG = PATIENCE.retry_maximum
 """Seconds: no backoff is longer."""
 
@@ -108,6 +109,16 @@ async def test_one_that_was_throttled_did_not_fail_itself() -> None:
         await there.waits(former=Former(tries=20))
         there.clock.advance(1.0)
         assert not (await there.parked()).former.failed_itself
+
+
+@pytest.mark.parametrize("answer", [THROTTLED, LATE], ids=["refused", "no answer in time"])
+async def test_what_throttles_a_call_leaves_its_namespace_fewer_at_once(answer: Answer) -> None:
+    async with ways([answer]) as there:
+        bulkhead = there.script.means.bulkheads["orders"]
+        (before, _), (others, _) = bulkhead.state, there.script.means.bulkheads["billing"].state
+        await there.waits()
+        assert bulkhead.state[0] < before
+        assert there.script.means.bulkheads["billing"].state[0] == others
 
 
 async def test_one_that_then_fails_itself_does_not() -> None:
@@ -315,6 +326,13 @@ async def test_a_cancelled_event_leaves_no_permit_behind() -> None:
         assert bulkhead.try_enter()
 
 
+async def let_another_through(there: Ways) -> None:
+    """Have a completion of the namespace answered OK: the first answer has to be."""
+    there.go(1)
+    assert (await there.decided()).disposition is Disposition.APPLIED
+    there.tasks.clear()
+
+
 SPENT = Former(tries=100, first_failed_at=UnixNanos(NOW - round(PATIENCE.retry_budget * 1e9)))
 
 
@@ -328,7 +346,8 @@ async def exhausted_or_waiting(there: Ways, *, tries: int) -> None:
 
 
 async def test_an_event_is_given_up_after_its_budget_and_looks_that_find_it_pending() -> None:
-    async with ways(repeat(UNAVAILABLE), findings=repeat(STARTED)) as there:
+    async with ways([OK, *repeat(UNAVAILABLE, 9)], findings=repeat(STARTED)) as there:
+        await let_another_through(there)
         there.go(former=SPENT)
         await exhausted_or_waiting(there, tries=5)
         decision = await there.decided()
@@ -339,17 +358,32 @@ async def test_an_event_is_given_up_after_its_budget_and_looks_that_find_it_pend
         )
         assert "shard unavailable" in decision.detail
         # The last of the calls may land for a while.
-        assert there.script.happened("send", "look")[:6] == ["send", "look"] * 3
-        assert set(there.script.happened("send", "look")[6:]) == {"look"}
+        happened = there.script.happened("send", "look")[1:]
+        assert happened[:6] == ["send", "look"] * 3
+        assert set(happened[6:]) == {"look"}
 
 
 async def test_an_event_is_not_given_up_whose_last_call_lands() -> None:
     landed = Decided(Disposition.APPLIED, "COMPLETED by us")
-    async with ways(repeat(UNAVAILABLE), findings=[*repeat(STARTED, 4), landed]) as there:
+    findings: list[Finding | Answer] = [*repeat(STARTED, 4), landed]
+    async with ways([OK, *repeat(UNAVAILABLE, 9)], findings=findings) as there:
+        await let_another_through(there)
         there.go(former=SPENT)
         await exhausted_or_waiting(there, tries=5)
         decision = await there.decided()
         assert (decision.disposition, decision.tries) == (Disposition.APPLIED, 103)
+
+
+async def test_an_event_is_not_given_up_while_no_other_gets_through() -> None:
+    """A server may describe for as long as it can write nothing; and what was before says nothing of it."""
+    before = Former(tries=100, first_failed_at=NOW)
+    async with ways([OK, *repeat(UNAVAILABLE, 99)], findings=repeat(STARTED)) as there:
+        await let_another_through(there)
+        there.clock.advance(PATIENCE.retry_budget)
+        there.go(former=before)
+        await exhausted_or_waiting(there, tries=9)
+        assert "look" in there.script.happened("send", "look")
+        assert not there.tasks[0].done() or not isinstance(await there.result(), Decision)
 
 
 async def test_within_its_budget_an_event_costs_no_look() -> None:

@@ -82,6 +82,15 @@ class Start:
     """What retention took from the committed offset on. No alarm: a quiet partition may end in
     transactions' markers, which it takes like records, and offsets do not tell them apart."""
 
+    def is_to_come(self, offset: int, *, end: int) -> bool:
+        """Whether a record that is there will be delivered, and decided, from here on.
+
+        Args:
+            offset: Its own.
+            end: Where the partition ends.
+        """
+        return self.offset <= offset < end and not any(offset in run for run in self.settled_ahead)
+
 
 def reached_by(committed: OffsetAndMetadata) -> int:
     """Return the offset behind the last record that a commit says is decided."""

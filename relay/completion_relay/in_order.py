@@ -33,6 +33,10 @@ def in_order(held: Assigned, ticket: Ticket | None, plan: Plan, former: Former) 
     # read again, or will be, and undecided till then.
     if events is not None and said is not None and said < first and not events.is_settled(said):
         behind = said if behind is None else max(said, behind)
+    # Its own first record is read again, and has to be done with before: who found the copy decided and that
+    # one not, after a crash, would decide it anew.
+    if events is not None and held.order.copies.has(first) and not events.is_settled(first):
+        behind = first
     return former if behind == said else replace(former, behind=behind)
 
 

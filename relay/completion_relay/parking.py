@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from completion_relay.copies import Copies
 from completion_relay.decision import Delivery, Former, Park
 from completion_relay.instruction import Hold
 from completion_relay.own_headers import HeaderError, OwnHeaders
@@ -181,6 +182,8 @@ class Order:
         self._parked: dict[int, int | set[int]] = {}
         """By the hash of the activity's key: the first offset of its one event, or those of its events."""
         self._count = 0
+        self.copies = Copies()
+        """Which of them are there more than once."""
         self._asked: dict[int, bool] = {}
         """By offset, whether the event is parked, where that was asked: an instruction asks each second."""
 
@@ -188,8 +191,8 @@ class Order:
         """How many events are parked."""
         return self._count
 
-    def park(self, key: str, offset: int) -> None:
-        """Take note of an event by its activity and first offset; again is the same."""
+    def park(self, key: str, offset: int) -> bool:
+        """Take note of an event by its activity and first offset; False if it was known."""
         self._asked.pop(offset, None)
         activity = hash(key)
         there = self._parked.get(activity)
@@ -197,13 +200,14 @@ class Order:
             self._parked[activity] = offset
         elif isinstance(there, set):
             if offset in there:
-                return
+                return False
             there.add(offset)
         elif there == offset:
-            return
+            return False
         else:
             self._parked[activity] = {there, offset}
         self._count += 1
+        return True
 
     def decided(self, key: str, offset: int) -> None:
         """Take note that an event, parked or not, has its final outcome."""

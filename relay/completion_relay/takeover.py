@@ -20,6 +20,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from completion_relay.assigned import Assigned, Start, reached_by, start_of
 from completion_relay.clock import Clock
+from completion_relay.copies import fingerprint
 from completion_relay.first_of import heed_cancellation, to_its_end
 from completion_relay.journal import Journal, LostPartitionError, close_journals
 from completion_relay.kafka_probe import KafkaProbe
@@ -27,7 +28,7 @@ from completion_relay.ledger import PartitionLedger
 from completion_relay.membership import FETCH_BYTES, end_member
 from completion_relay.observe import Observer
 from completion_relay.odd_headers import UnreadableBatchError, read_odd_headers
-from completion_relay.parking import Order, ParkedRecordError, read_ticket
+from completion_relay.parking import Order, ParkedRecordError, read_ticket, without_ticket
 from completion_relay.place import Place
 from completion_relay.settings import KafkaSettings, RelaySettings, TopicSettings
 from completion_relay.silence import End, NoAnswer
@@ -288,7 +289,7 @@ class Takeover:
                     ahead = starts[partition].settled_ahead
                     for record in records:
                         if not any(record.offset in settled for settled in ahead):
-                            self._note(shared[partition.partition], record)
+                            self._note(shared[partition.partition], record, starts, ends)
                 # The position, not a record's offset: a transaction's markers have offsets too.
                 now = {tp: await reader.position(tp) for tp in unread}
                 unread = {tp for tp, position in now.items() if position < ends[tp]}
@@ -300,7 +301,13 @@ class Takeover:
             await end_member(reader)
         return shared
 
-    def _note(self, both: _Shared, record: Any) -> None:
+    def _note(
+        self,
+        both: _Shared,
+        record: Any,
+        starts: Mapping[TopicPartition, Start],
+        ends: Mapping[TopicPartition, int],
+    ) -> None:
         of, number = self._topics.completions, record.partition
         if both.instructions.hear(record.value, record.headers, of=of, number=number):
             return
@@ -308,7 +315,13 @@ class Takeover:
             ticket = read_ticket(record.headers, of=of)
         except ParkedRecordError:
             return  # is refused when it is its turn
-        both.order.park(ticket.key, ticket.offset)
+        is_new = both.order.park(ticket.key, ticket.offset)
+        events = TopicPartition(of, number)
+        if ticket.partition != number or events not in starts:
+            return  # another member has them, of a version that shares them out otherwise
+        if not is_new or starts[events].is_to_come(ticket.offset, end=ends[events]):
+            what = fingerprint(record.key, record.value, without_ticket(record.headers))
+            both.order.copies.note(ticket.offset, at=record.offset, what=what)
 
 
 def _writing_for(partition: TopicPartition) -> str:

@@ -171,6 +171,8 @@ class Work:
         if self._plan is None:
             self._plan, self._ticket = self._workshop.reader.plan(self._delivery)
         plan = self._plan
+        if self._has_later_copy(plan):
+            return Entry(self._delivery.offset, (), _nothing)
         try:
             outcome = await self._outcome(plan, lane)
         except ToldError as error:
@@ -208,6 +210,7 @@ class Work:
             with contextlib.suppress(OvertakenError):  # which is its outcome, further down
                 await self._until_its_time(ticket, plan, former, lane)
             former = in_order(held, ticket, plan, former)
+            self._heed(plan, former)
         hold = self._held_back_now
         if hold is not None and plan.key is not None:
             return held_back(hold, former)
@@ -215,12 +218,18 @@ class Work:
             return _behind(former)
         return await workshop.pipeline.decide(plan, lane, place=held.place, former=former)
 
+    def _has_later_copy(self, plan: Plan) -> bool:
+        first, at = plan.delivery, None if self._ticket is None else self._delivery.offset
+        is_event = plan.event is not None  # only these are parked
+        return is_event and self._held.order.copies.has_later(first.offset, first.record, at=at)
+
     def _told(self, plan: Plan) -> Told | None:
         instructions = self._held.place.instructions
         return instructions.of(_mark(plan)) if instructions else None
 
     def _heed(self, plan: Plan, former: Former) -> None:
-        if self._held.place.instructions:
+        # Not while its own first record is to come, which would not know of it.
+        if self._held.place.instructions and former.behind != plan.delivery.offset:
             self._held.place.heed(_mark(plan), former)
 
     @property
@@ -305,6 +314,10 @@ class Work:
         if left > 0:
             bells = (lane.longer,) if is_heartbeat else ()
             await self._held.place.pause(clock, left, heed, *bells)
+
+
+def _nothing() -> None:
+    """Another copy of it counts."""
 
 
 def _mark(plan: Plan) -> RecordMark:

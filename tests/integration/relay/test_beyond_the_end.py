@@ -45,14 +45,23 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return said
 
 
-async def commit(scene: Scene, partition: int, offset: OffsetAndMetadata) -> None:
-    """Leave what the group had committed before the partition lost its end."""
+async def commit(
+    scene: Scene, partition: int, offset: OffsetAndMetadata, *, topic: str = ""
+) -> None:
+    """Leave what the group had committed before the partition lost its end, or was set back.
+
+    Args:
+        scene: Where.
+        partition: Its number.
+        offset: What is left.
+        topic: Its topic; empty: that of the events.
+    """
     consumer = AIOKafkaConsumer(
         bootstrap_servers=scene.kafka,
         group_id=f"{scene.topics.completions}.g",
         enable_auto_commit=False,
     )
-    at = TopicPartition(scene.topics.completions, partition)
+    at = TopicPartition(topic or scene.topics.completions, partition)
     await consumer.start()
     try:
         consumer.assign([at])

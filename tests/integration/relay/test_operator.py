@@ -8,8 +8,10 @@ import uuid
 from typing import Any
 
 import pytest
-from aiokafka.structs import RecordMetadata
+from aiokafka.structs import OffsetAndMetadata, RecordMetadata
+from temporalio.client import WorkflowExecutionStatus
 from tests.integration.relay.process import run, topic_settings
+from tests.integration.relay.test_beyond_the_end import commit
 from tests.integration.relay.test_parking import Missing
 from tests.integration.relay.waiting import Scene, completed, event, relay, unready_relay
 from tests.support import committed_offsets, consume_all, eventually, produce
@@ -129,6 +131,81 @@ async def test_an_event_that_is_parked_is_out_of_the_way_and_applied_after_its_t
     assert told.until is not None
     assert audit.decided_at >= told.until
     assert len(await scene.audit()) == 1
+
+
+async def test_an_event_that_was_parked_and_skipped_stays_so_when_the_group_is_lost(
+    scene: Scene,
+) -> None:
+    """It was skipped where it was first, and applied by the copy that it had left."""
+    settings = patient(scene, park_initial=0.2, park_maximum=0.5)
+    handle, reference = await scene.waiting()
+    at = await emit(scene, event(reference, completed(), event_id="e-1"))
+    await instruct(settings, said(at, "e-1", seconds=600.0), wait=0)
+    async with relay(settings):
+        await is_parked(scene)
+        skipped = await instruct(settings, said(at, "e-1"), wait=30)
+        assert isinstance(skipped, AuditRecord)
+        await nothing_left(scene, settings.kafka.group_id)
+    lost = settings.model_copy(
+        update={"kafka": settings.kafka.model_copy(update={"group_id": f"{at.topic}.anew"})}
+    )
+    async with relay(lost):
+        await nothing_left(scene, lost.kafka.group_id)
+    audit = [record for record in await scene.audit() if record.group == lost.kafka.group_id]
+    assert [(one.offset, one.disposition) for one in audit] == [(at.offset, Disposition.SKIPPED)]
+    assert (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
+
+
+async def test_an_event_that_was_parked_stays_so_when_the_events_offsets_are_set_back(
+    scene: Scene,
+) -> None:
+    """It was applied at once where it was first, and then by its copy, too."""
+    settings = patient(scene, park_initial=0.2, park_maximum=0.5)
+    group, topic = settings.kafka.group_id, scene.topics.completions
+    _, reference = await scene.waiting()
+    at = await emit(scene, event(reference, completed(), event_id="e-1"))
+    await instruct(settings, said(at, "e-1", seconds=600.0), wait=0)
+    async with relay(settings):
+        await is_parked(scene)
+    await commit(scene, at.partition, OffsetAndMetadata(at.offset, ""))
+    async with relay(settings):
+
+        async def done_with() -> bool:
+            committed = await committed_offsets(scene.kafka, group, topic)
+            return bool(committed[at.partition] > at.offset)
+
+        await eventually(done_with, timeout=30, what="the first record, settled")
+        assert await scene.audit() == []  # it would be durable with the offset
+        await instruct(settings, said(at, "e-1", seconds=0.2), wait=0)
+        assert (await scene.decided(at)).disposition is Disposition.APPLIED
+        await nothing_left(scene, group)
+    assert len(await scene.audit()) == 1
+
+
+async def test_an_event_that_was_parked_twice_and_skipped_stays_so_when_the_parked_topics_are_set_back(
+    scene: Scene,
+) -> None:
+    settings = patient(scene, park_initial=0.2, park_maximum=0.5)
+    handle, reference = await scene.waiting()
+    at = await emit(scene, event(reference, completed(), event_id="e-1"))
+    await instruct(settings, said(at, "e-1", seconds=600.0), wait=0)
+    async with relay(settings):
+        await is_parked(scene, times=2)
+        await instruct(settings, said(at, "e-1"), wait=30)
+        await nothing_left(scene, settings.kafka.group_id)
+    await commit(scene, at.partition, OffsetAndMetadata(0, ""), topic=scene.topics.parked)
+    async with relay(settings):
+        await nothing_left(scene, settings.kafka.group_id)
+    assert [one.disposition for one in await scene.audit()] == [Disposition.SKIPPED] * 2
+    assert (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
+
+
+async def is_parked(scene: Scene, *, times: int = 1) -> None:
+    async def parked() -> bool:
+        records = await consume_all(scene.kafka, scene.topics.parked)
+        return sum(record.value is not None for record in records) >= times
+
+    await eventually(parked, timeout=30, what="a parked copy")
 
 
 async def test_an_operator_hears_that_an_event_is_parked(scene: Scene) -> None:

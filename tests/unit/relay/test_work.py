@@ -27,8 +27,9 @@ from tests.unit.relay.workbench import (
     topics_of,
 )
 
+from completion_relay.copies import fingerprint
 from completion_relay.decision import Delivery
-from completion_relay.instruction import Hold
+from completion_relay.instruction import Hold, Instruction
 from completion_relay.parking import PREFIX, read_ticket
 from completion_relay.pipeline import Pipeline
 from completion_relay.verdict import Answer
@@ -425,6 +426,83 @@ async def test_an_event_does_not_wait_for_one_that_its_topic_has_lost() -> None:
     bench.receive(parked(bench, event("e-2"), first=9, at=41, seconds=50.0, after=behind))
     await bench.done()
     assert audit_of(bench.entries[0]).disposition is Disposition.APPLIED
+
+
+def found_again(bench: Bench, one: CompletionEvent, *copies: Delivery, first: int) -> None:
+    """Have a takeover find an event's copies although its first record is to come: the offsets were set back."""
+    bench.ledger(TOPICS.completions)
+    record = fresh(one, first).record
+    for copy in copies:
+        bench.order.park(bench.key(one), first)
+        what = fingerprint(record.key, record.value, record.headers)
+        bench.order.copies.note(first, at=copy.offset, what=what)
+
+
+async def test_of_an_event_that_is_there_more_than_once_the_last_copy_counts() -> None:
+    """Each of them was decided: one that an operator had skipped by one was applied by another."""
+    bench = Bench([OK])
+    earlier, last = (parked(bench, event(), first=7, at=at, seconds=0.0) for at in (41, 42))
+    found_again(bench, event(), earlier, last, first=7)
+    bench.ledger(TOPICS.completions).receive(7, size=1, at=0.0)
+    bench.receive(fresh(event(), 7))
+    bench.receive(earlier)
+    await bench.journals.until(2)
+    assert [(entry.offset, entry.records) for entry in bench.entries] == [(7, ()), (41, ())]
+    bench.ledger(TOPICS.completions).settle(7)
+    bench.receive(last)
+    await bench.done()
+    audit = audit_of(bench.entries[2])
+    assert (audit.topic, audit.offset, audit.disposition) == (
+        TOPICS.completions,
+        7,
+        Disposition.APPLIED,
+    )
+    assert bench.entries[2].offset == 42
+
+
+async def test_another_record_at_the_place_of_a_parked_one_is_decided_and_so_is_that() -> None:
+    """The topic was made anew: neither may be lost for the other."""
+    bench = Bench([OK, OK])
+    copy = parked(bench, event("e-before"), first=7, at=41, seconds=0.0)
+    found_again(bench, event("e-before"), copy, first=7)
+    bench.ledger(TOPICS.completions).receive(7, size=1, at=0.0)
+    bench.receive(fresh(event("e-anew"), 7))
+    await bench.journals.until(1)
+    bench.ledger(TOPICS.completions).settle(7)
+    bench.receive(copy)
+    await bench.done()
+    assert [audit_of(entry).event_id for entry in bench.entries] == ["e-anew", "e-before"]
+
+
+async def test_a_copy_waits_until_its_first_record_is_done_with_whatever_an_operator_says() -> None:
+    """Who finds the copy decided and that one not, after a crash, would decide it anew."""
+    bench = Bench()
+    copy = parked(bench, event(), first=7, at=41, seconds=0.0)
+    found_again(bench, event(), copy, first=7)
+    bench.instructions.tell(
+        Instruction(
+            topic=TOPICS.completions,
+            partition=PARTITION,
+            offset=7,
+            event_id="e-1",
+            by="ann",
+            why="by mistake",
+            at=NOW,
+            until=None,
+        )
+    )
+    bench.receive(copy)
+    await bench.done()
+    (again,) = copies(bench)
+    assert topics_of(bench.entries[0]) == [TOPICS.parked]
+    bench.ledger(TOPICS.completions).receive(7, size=1, at=0.0)
+    bench.receive(fresh(event(), 7))
+    await bench.done()
+    bench.ledger(TOPICS.completions).settle(7)
+    bench.receive(Delivery(TOPICS.parked, PARTITION, 42, 0, again, NOW))
+    await bench.done()
+    assert bench.entries[1].records == ()
+    assert audit_of(bench.entries[2]).disposition is Disposition.SKIPPED
 
 
 async def test_what_could_not_be_parked_is_not_tried_again_while_its_partition_is_given_up() -> (

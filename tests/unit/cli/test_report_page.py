@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
 import re
 import sys
 from html.parser import HTMLParser
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -18,7 +21,7 @@ from completion_relay.audit_report.figures import (
     width_of,
 )
 from completion_relay.cli.audit.report import _json, _print
-from completion_relay.cli.report.charts import over_time
+from completion_relay.cli.report.charts import COLOURS, over_time
 from completion_relay.cli.report.page import About, ReportError, page
 from completion_relay.undecided.record import Undecided
 from completion_relay.undecided.search import Bound, Oldest
@@ -102,6 +105,42 @@ def test_a_disposition_that_is_not_known_here_is_in_the_chart_too() -> None:
     """As a newer relay may write it: bars without it would be less than was decided."""
     buckets = [*FIGURES.buckets, Bucket(HOUR, "revoked", 5)]
     assert "revoked" in over_time(buckets, HOUR)
+
+
+@pytest.mark.parametrize("dispositions", range(1, 13))
+def test_every_name_in_the_legend_is_inside_the_chart(dispositions: int) -> None:
+    """With more than five the second row was below its edge, and red bars had no legend."""
+    names = [*COLOURS, "revoked", "adopted"][:dispositions]
+    svg = ET.fromstring(over_time([Bucket(HOUR, name, 5) for name in names], HOUR))
+    *_, width, height = map(float, svg.attrib["viewBox"].split())
+    (legends,) = (node for node in svg.iter() if node.get("class") == "legends")
+    left, top = map(float, re.findall(r"\d+", legends.attrib["transform"]))
+    texts = [node for node in legends.iter() if node.tag.endswith("}text")]
+    assert sorted(node.text or "" for node in texts) == sorted(names)
+    for node in texts:
+        assert left + float(node.attrib["x"]) + 80 < width, node.text
+        # A text's y is its base line: letters like p hang below it.
+        assert top + float(node.attrib["y"]) + 4 < height, node.text
+
+
+def test_any_two_colours_can_be_told_apart() -> None:
+    """Skipped, superseded and conflict were three oranges."""
+    for (one, colour), (other, another) in itertools.combinations(COLOURS.items(), 2):
+        assert math.dist(lab(colour), lab(another)) > 25, f"{one} and {other}"
+
+
+def lab(colour: str) -> tuple[float, float, float]:
+    """Return a colour as CIELAB has it, in which a distance is one to the eye."""
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    ]
+    weights = ((0.4339, 0.3762, 0.1899), (0.2126, 0.7152, 0.0722), (0.0177, 0.1095, 0.8729))
+    x, y, z = (
+        value ** (1 / 3) if value > 0.008856 else 7.787 * value + 16 / 116
+        for value in (sum(map(float.__mul__, of, linear)) for of in weights)
+    )
+    return 116 * y - 16, 500 * (x - y), 200 * (y - z)
 
 
 def test_where_nothing_was_decided_and_nothing_waits_the_page_says_so() -> None:

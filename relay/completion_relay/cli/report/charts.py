@@ -15,19 +15,25 @@ if TYPE_CHECKING:
 
 COLOURS: Final = {
     "applied": "#2f9e44",
-    "duplicate": "#1098ad",
-    "coalesced": "#3bc9db",
-    "skipped": "#fab005",
-    "superseded": "#f08c00",
-    "conflict": "#e8590c",
+    "duplicate": "#0c8599",
+    "coalesced": "#66d9e8",
+    "skipped": "#ffd43b",
+    "superseded": "#8d5a3b",
+    "conflict": "#f783ac",
     "expired": "#ae3ec9",
     "closed": "#7048e8",
     "unknown": "#868e96",
     "dead_lettered": "#e03131",
 }
-"""Of a disposition, the same in every chart and table."""
+"""Of a disposition, the same in every chart and table; no two so close that a bar's is not known from the legend."""
 _OTHER: Final = "gray"
 _LABELS: Final = 8
+_HEIGHT: Final = 320
+_MARGIN: Final = 6
+_LEGEND_SIZE: Final = 13
+_LEGEND_ROW: Final = 1.5 * _LEGEND_SIZE
+"""As high as pygal draws a row of the legend."""
+_LEGEND_COLUMNS: Final = 5
 _SHOWN: Final = 20
 _LEAST: Final = 0.1
 _DAY: Final = 24 * 3_600 * 10**9
@@ -42,16 +48,21 @@ def over_time(buckets: Sequence[Bucket], width: int) -> str:
     has = {bucket.disposition for bucket in buckets}
     # A newer relay may know more of them.
     chosen = [*(name for name in COLOURS if name in has), *sorted(has - COLOURS.keys())]
+    rows = -(-len(chosen) // _LEGEND_COLUMNS)
+    # pygal keeps room for the full rows alone: the last one was drawn below the picture.
+    kept = len(chosen) // _LEGEND_COLUMNS
     chart = _chart(
         "StackedBar",
         [COLOURS.get(name, _OTHER) for name in chosen],
+        height=_HEIGHT + round(_LEGEND_ROW * max(0, rows - 1)),
+        margin_bottom=_MARGIN + _LEGEND_ROW * (rows - kept),
         x_labels=[_label(begin, width) for begin in begins],
         x_labels_major_every=max(1, -(-len(begins) // _LABELS)),
         show_minor_x_labels=False,
         truncate_label=-1,
         formatter=lambda value: f"{value:,.0f}",
         legend_at_bottom=True,
-        legend_at_bottom_columns=5,
+        legend_at_bottom_columns=_LEGEND_COLUMNS,
     )
     for name in chosen:
         chart.add(name, [there.get((begin, name), 0) for begin in begins])
@@ -118,7 +129,7 @@ def _chart(kind: str, colours: list[str], **options: Any) -> Any:
         colors=tuple(colours),
         opacity="1",
         opacity_hover="1",
-        legend_font_size=13,
+        legend_font_size=_LEGEND_SIZE,
         label_font_size=12,
         major_label_font_size=12,
     )
@@ -127,11 +138,10 @@ def _chart(kind: str, colours: list[str], **options: Any) -> Any:
         js=[],
         disable_xml_declaration=True,
         width=960,
-        height=320,
-        margin=6,
+        margin=_MARGIN,
         margin_right=36,
         show_y_guides=True,
-        **options,
+        **{"height": _HEIGHT, **options},
     )
     chart.add_xml_filter(_without_script)
     return chart

@@ -26,6 +26,11 @@ _MOST_BUCKETS: Final = 60
 _TOOK: Final = "decided_at - occurred_at"
 _KNOWN: Final = "occurred_at is not null"
 """Of a record that could not be decoded it is not known when it occurred."""
+_IS_REPLAY: Final = "replay_of is not null"
+_IS_READ_AGAIN: Final = "redelivery and replay_of is null"
+_TIMED: Final = f"{_KNOWN} and not redelivery and replay_of is null"
+"""A replay has the time of an event of long ago, and of what is read again the relay was away: two replays
+after a minute made the median of a quiet hour a minute."""
 
 _T = TypeVar("_T")
 
@@ -42,7 +47,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """How long it took from the event to the decision, nanoseconds: exact, and each a decision's own."""
+    """How long it took from the event to its first decision, nanoseconds: exact, and each a decision's own."""
 
     type: str
     count: int
@@ -76,7 +81,7 @@ class Decision:
     decided_at: int
     """Nanoseconds since the epoch."""
     took: int | None
-    """From the event to the decision, nanoseconds; None: not known."""
+    """From the event to the decision, nanoseconds; None: not known, or not the first of its decisions."""
     tries: int
 
 
@@ -92,11 +97,26 @@ class Figures:
     newest: int | None
     counts: list[Counted]
     latencies: list[Latency]
+    """Without replays and what was read again; so are the slowest."""
+    replays_left_out: int
+    """How many replays are left out there."""
+    read_again_left_out: int
+    """How many records that were read again."""
     width: int
     """Of a bucket, nanoseconds."""
     buckets: list[Bucket]
     slowest: list[Decision]
     most_retried: list[Decision]
+
+    @property
+    def left_out(self) -> str:
+        """What is said of what is left out of the latencies; empty: nothing is."""
+        replays, again = self.replays_left_out, self.read_again_left_out
+        parts = [
+            *([f"{replays:,} {'replay' if replays == 1 else 'replays'}"] if replays else []),
+            *([f"{again:,} read again"] if again else []),
+        ]
+        return f"{' and '.join(parts)} left out of the latencies." if parts else ""
 
     @property
     def totals(self) -> dict[str, int]:
@@ -123,8 +143,11 @@ def figures(store: Store, wanted: AuditFilter) -> Figures:
         AuditIndexError: the database cannot be asked.
     """
     ask = _Asking(store, asking.condition(wanted))
-    ((decisions, redelivered, oldest, newest),) = ask(
-        tuple, "count(*), count(*) filter (where redelivery), min(decided_at), max(decided_at)"
+    ((decisions, redelivered, replays, read_again, oldest, newest),) = ask(
+        tuple,
+        "count(*), count(*) filter (where redelivery), "
+        f"count(*) filter (where {_KNOWN} and {_IS_REPLAY}), "
+        f"count(*) filter (where {_KNOWN} and {_IS_READ_AGAIN}), min(decided_at), max(decided_at)",
     )
     # Of what is there, not of what was asked for: from 1970 on, all of a week is one bar of thirty days.
     width = width_of((newest or 0) - (oldest or 0))
@@ -141,9 +164,11 @@ def figures(store: Store, wanted: AuditFilter) -> Figures:
         latencies=ask(
             Latency,
             f"type, count(*), {_percentile(0.5)}, {_percentile(0.9)}, {_percentile(0.99)}, max({_TOOK})",
-            also=_KNOWN,
+            also=_TIMED,
             rest="group by 1 order by 1",
         ),
+        replays_left_out=replays,
+        read_again_left_out=read_again,
         width=width,
         buckets=ask(
             Bucket,
@@ -151,13 +176,13 @@ def figures(store: Store, wanted: AuditFilter) -> Figures:
             rest="group by 1, 2 order by 1, 2",
         ),
         slowest=ask(
-            Decision, _DECISION, also=_KNOWN, rest=f"order by {_TOOK} desc, event_id limit {MOST}"
+            Decision, _DECISION, also=_TIMED, rest=f"order by {_TOOK} desc, event_id limit {MOST}"
         ),
         most_retried=ask(
             Decision,
             _DECISION,
             also="tries > 1",
-            rest=f"order by tries desc, {_TOOK} desc, event_id limit {MOST}",
+            rest=f"order by tries desc, {_TOOK_FIRST} desc nulls last, event_id limit {MOST}",
         ),
     )
 
@@ -170,9 +195,10 @@ def width_of(span: int) -> int:
     return _WIDTHS[-1]
 
 
+_TOOK_FIRST: Final = f"case when {_TIMED} then {_TOOK} end"
 _DECISION: Final = (
     "event_id, type, disposition, reason, namespace, workflow_id, activity_id, decided_at, "
-    f"{_TOOK}, tries"
+    f"{_TOOK_FIRST}, tries"
 )
 
 

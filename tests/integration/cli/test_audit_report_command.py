@@ -21,7 +21,7 @@ MILLI = 10**6
 
 
 def decisions() -> list[AuditRecord]:
-    """A hundred that took 1 to 100 ms, three dead letters, one long ago."""
+    """A hundred that took 1 to 100 ms, two later ones of theirs, three dead letters, one long ago."""
     now = UnixNanos(time.time_ns() - MINUTE)
     took = [
         decision(
@@ -44,7 +44,12 @@ def decisions() -> list[AuditRecord]:
         )
         for number in range(3)
     ]
-    return [*took, *dead, decision("old", decided_at=UnixNanos(now - 3 * 24 * 60 * MINUTE))]
+    late = UnixNanos(now - 100 * MINUTE)
+    later = [
+        decision("e1", decided_at=now, occurred_at=late, replay_of="completions/0/17"),
+        decision("e2", decided_at=now, occurred_at=late, redelivery=True),
+    ]
+    return [*took, *later, *dead, decision("old", decided_at=UnixNanos(now - 3 * 24 * 60 * MINUTE))]
 
 
 async def test_a_report_from_an_index_is_the_one_from_the_topic(
@@ -57,12 +62,23 @@ async def test_a_report_from_an_index_is_the_one_from_the_topic(
     done = await commands("audit", "report", *until, "--database", database)
     assert done.code == 0, done.err
     (of_index,) = done.objects
-    for name in ("counts", "latencies", "buckets", "slowest", "most_retried", "decisions", "width"):
+    for name in (
+        "counts",
+        "latencies",
+        "replays_left_out",
+        "read_again_left_out",
+        "buckets",
+        "slowest",
+        "most_retried",
+        "decisions",
+        "width",
+    ):
         assert of_index[name] == of_topic[name], name
-    assert of_index["decisions"] == 103
+    assert of_index["decisions"] == 105
+    assert (of_index["replays_left_out"], of_index["read_again_left_out"]) == (1, 1)
     assert of_index["counts"] == [
         {"namespace": "", "disposition": "dead_lettered", "reason": "undecodable", "count": 3},
-        {"namespace": "default", "disposition": "applied", "reason": None, "count": 100},
+        {"namespace": "default", "disposition": "applied", "reason": None, "count": 102},
     ]
     (latency,) = of_index["latencies"]
     assert latency == {
@@ -116,7 +132,7 @@ async def test_the_page_is_written_beside_the_table(
     file = tmp_path / "report.html"
     done = await commands("audit", "report", "--html", str(file), "--namespace", "default")
     assert done.code == 0, done.err
-    assert done.out.startswith("100 decisions from ")
+    assert done.out.startswith("102 decisions from ")
     assert "Oldest undecided, of all namespaces: none." in done.out
     assert "Slowest:" in done.out
     text = file.read_text("utf-8")

@@ -44,6 +44,8 @@ FIGURES = Figures(
     newest=5 * HOUR,
     counts=[Counted(EVIL, "applied", None, 6), Counted(EVIL, "dead_lettered", "invalid", 1)],
     latencies=[Latency(EVIL, 5, 10**6, 10**7, 10**8, 10**9), Latency("failed", 2, -5, -5, 0, 0)],
+    replays_left_out=0,
+    read_again_left_out=0,
     width=HOUR,
     buckets=[Bucket(HOUR, "applied", 6), Bucket(4 * HOUR, "dead_lettered", 1)],
     slowest=[Decision(EVIL, EVIL, "applied", None, EVIL, EVIL, EVIL, HOUR, 10**9, 3)],
@@ -189,6 +191,27 @@ def test_what_could_not_be_read_is_in_the_page_and_for_a_program(
     assert said in page(FIGURES, nobody, lacking)
     assert "read" not in page(FIGURES, nobody, about)
     assert _json(FIGURES, nobody, lacking)["unreadable"] == 2
+
+
+@pytest.mark.parametrize(
+    ("replays", "again", "said"),
+    [
+        (1, 0, "1 replay left out of the latencies."),
+        (0, 2, "2 read again left out of the latencies."),
+        (1_200, 1, "1,200 replays and 1 read again left out of the latencies."),
+        (0, 0, None),
+    ],
+)
+def test_what_is_left_out_of_the_latencies_is_said_in_each_form(
+    capsys: pytest.CaptureFixture[str], replays: int, again: int, said: str | None
+) -> None:
+    found = dataclasses.replace(FIGURES, replays_left_out=replays, read_again_left_out=again)
+    nobody = Oldest(None, None)
+    _print(found, nobody, ABOUT)
+    for text in (page(found, nobody, ABOUT), capsys.readouterr().out):
+        assert said in text if said else "left out of the latencies" not in text
+    asked = _json(found, nobody, ABOUT)
+    assert (asked["replays_left_out"], asked["read_again_left_out"]) == (replays, again)
 
 
 @pytest.mark.parametrize("since", [None, 0])

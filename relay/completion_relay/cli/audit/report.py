@@ -61,7 +61,9 @@ def report(
 
     And which event has been waiting for a decision the longest, now: of all namespaces, whatever
     `--namespace` says, because only the first undecided record of a partition is looked at. Latency
-    is from the event's own time to the decision; percentiles are exact.
+    is from the event's own time to the decision; percentiles are exact. Replays, and records that were
+    read again, are left out of latencies and the slowest, and counted (`replays_left_out`,
+    `read_again_left_out` with `--json`).
 
     Asks the index that `audit index` keeps, where one is given or set, and says how far that goes
     (`index_until` with `--json`). Else it reads the topic into a temporary file of DuckDB's (extra
@@ -219,6 +221,8 @@ def _print(found: Figures, waiting: Oldest, about: About) -> None:
             for of in found.latencies
         ],
     )
+    if found.left_out:
+        print_line(found.left_out)
     for title, rows in (("Slowest", found.slowest), ("Most retried", found.most_retried)):
         if rows:
             print_line()

@@ -15,6 +15,7 @@ from completion_relay.cli.times import SECOND, show_duration, show_time
 from completion_relay.status.ask import Replica
 from completion_relay.status.judge import Oldest, Overview
 from completion_relay.status.kafka import Partition
+from completion_schemas.times import UnixNanos
 
 _ALL_WELL: Final = "all well: "
 _NOT_WELL: Final = "not well: "
@@ -43,7 +44,7 @@ def print_report(found: Overview, *, show_all: bool) -> None:
     _table(
         "oldest undecided",
         ("position", "age", "event", "type", "activity", "note"),
-        [_undecided(item) for item in found.oldest],
+        [_undecided(item, found.now) for item in found.oldest],
     )
     for replica in found.replicas:
         if replica.note and not replica.is_missed:
@@ -216,10 +217,12 @@ def _namespaces(found: Overview, *, show_all: bool) -> Sequence[tuple[str, ...]]
     ]
 
 
-def _undecided(item: Oldest) -> tuple[str, ...]:
+def _undecided(item: Oldest, now: UnixNanos) -> tuple[str, ...]:
     event = item.event
     notes = ["stuck"] if item.is_stuck else []
-    if event.parked_times:
+    if hold := event.held_at(now):
+        notes.append(f"parked by {hold.by} until {show_time(hold.until)}: {hold.why}")
+    elif event.parked_times:
         again = f", again by {show_time(event.not_before)}" if event.not_before else ""
         notes.append(f"parked {event.parked_times} times{again}: {event.reason}")
     activity = "/".join(

@@ -65,6 +65,13 @@ class Undecided:
     hold: Hold | None = None
     """That an operator had it parked."""
 
+    def held_at(self, now: UnixNanos) -> Hold | None:
+        """Return the operator's hold that it waits for; None: nobody has it parked, or not any more.
+
+        `not_before` is that of its next look meanwhile, a minute ahead at most.
+        """
+        return self.hold if self.hold is not None and self.hold.until > now else None
+
     @property
     def audited_type(self) -> str:
         """What its audit record will have as its type; empty where it does not say one."""

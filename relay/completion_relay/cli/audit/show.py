@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Final
@@ -55,6 +56,7 @@ from completion_relay.undecided.search import (
 )
 from completion_schemas.audit import AuditRecord, audit_to_json_dict
 from completion_schemas.dispositions import Disposition
+from completion_schemas.times import UnixNanos
 
 _MOST_ORIGINALS: Final = 20
 _MOST_ACTIVITIES: Final = 5
@@ -120,16 +122,17 @@ def show(
     asked = _asked(settings, wanted, since)
     with reaching_kafka(settings.kafka):
         story = asyncio.run(_story(settings, wanted, asked, whole=not as_json))
+    now = UnixNanos(time.time_ns())
     if as_json:
         for record in story.records:
             print_json(audit_to_json_dict(record))
     elif story.records:
         print_story(wanted, story.records, story.originals)
-        print_waits(story.undecided(settings.topics.completions))
+        print_waits(story.undecided(settings.topics.completions), now)
         if not no_temporal:
             _print_now(settings, _activities(story))
     else:
-        print_undecided(wanted, settings, list(story.waits.undecided.values()))
+        print_undecided(wanted, settings, list(story.waits.undecided.values()), now)
     tell_how_far(story.index_until)
     if not as_json:
         _print_bounds(story)

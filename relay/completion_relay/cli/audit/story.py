@@ -15,6 +15,7 @@ from completion_relay.settings import Settings
 from completion_relay.undecided.record import Undecided
 from completion_relay.undecided.search import Wanted
 from completion_schemas.audit import AuditRecord
+from completion_schemas.times import UnixNanos
 
 Fields = list[tuple[str, str | Text]]
 
@@ -62,12 +63,14 @@ def print_now(said: Sequence[tuple[AuditRecord, str, str | None]]) -> None:
         print_fields([(name, value) for name, value in shown if value], indent=3)
 
 
-def print_undecided(wanted: Wanted, settings: Settings, found: Sequence[Undecided]) -> None:
+def print_undecided(
+    wanted: Wanted, settings: Settings, found: Sequence[Undecided], now: UnixNanos
+) -> None:
     """Print where an event is that is not in the trail."""
     events = settings.topics.completions
     if found:
         print_line(f"{_name(wanted, found[0].event_id)} is not decided yet.")
-        print_waits(found)
+        print_waits(found, now)
         return
     what, why = f"event {wanted}", f"it was not sent to {events}, has another id"
     if wanted.place:
@@ -90,16 +93,18 @@ def _name(wanted: Wanted, event_id: str) -> str:
     return f"Event {event_id} at {wanted}" if event_id else f"The record at {wanted}"
 
 
-def print_waits(found: Iterable[Undecided]) -> None:
+def print_waits(found: Iterable[Undecided], now: UnixNanos) -> None:
     """Print where an event waits for a decision."""
     for waits in found:
+        hold = waits.held_at(now)
         print_line()
         print_line("parked" if waits.not_before else "waits")
         shown: Fields = [
             ("record", f"{waits.topic}/{waits.partition}/{waits.offset}"),
             ("written", show_time(waits.written_at)),
-            ("why", waits.reason),
-            ("tried again by", show_time(waits.not_before or 0)),
+            ("why", hold.why if hold else waits.reason),
+            ("parked by", f"{hold.by} until {show_time(hold.until)}" if hold else ""),
+            ("tried again by", "" if hold else show_time(waits.not_before or 0)),
         ]
         print_fields([(name, value) for name, value in shown if value], indent=3)
 

@@ -13,9 +13,9 @@ from asyncio import CancelledError
 from typing import overload
 
 from completion_relay.decision import Decision, Former, Park
-from completion_relay.evidence import RESULT_TOO_LARGE, Decided, Pending
+from completion_relay.evidence import Decided, Pending
 from completion_relay.identity import RecordMark
-from completion_relay.instead import callee_canceled, too_large
+from completion_relay.instead import callee_canceled, is_called_too_large, too_large
 from completion_relay.lanes import Lane, OvertakenError
 from completion_relay.looking import Looking
 from completion_relay.means import Means
@@ -345,7 +345,11 @@ class _Way:
                 return found
 
     def _known(self, found: Decided) -> Decision:
-        if found.in_its_stead and self._refused is None and not _is_called_too_large(self._event):
+        if (
+            found.in_its_stead
+            and self._refused is None
+            and not is_called_too_large(self._event.outcome)
+        ):
             # It did so in an earlier life, and died before it could say so; the limit may have been
             # raised since, or have been a guess then.
             return self._so_far.dead_letter(
@@ -381,11 +385,3 @@ def _is_retried(outcome: Outcome) -> bool:
     if not isinstance(outcome, Failed):
         return False
     return not application_failure(outcome.failure).application_failure_info.non_retryable
-
-
-def _is_called_too_large(event: CompletionEvent) -> bool:
-    """Whether the event is itself a failure of the type that stands for one that is too large."""
-    if not isinstance(event.outcome, Failed):
-        return False
-    info = application_failure(event.outcome.failure).application_failure_info
-    return bool(info.type == RESULT_TOO_LARGE)

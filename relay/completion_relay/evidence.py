@@ -80,6 +80,8 @@ class Decided:
     detail: str
     in_its_stead: bool = False
     """Whether the event's own record ended the activity by a failure in its stead, for being too large."""
+    of_another_in_its_stead: bool = False
+    """The same of another record of the event, which this one repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def from_pending(
         return Decided(
             by_this_event,
             f"Temporal took the failure and retries the activity, now at attempt {pending.attempt}",
-            in_its_stead=_is_in_its_stead(by_this_event, outcomes),
+            **_in_whose_stead(by_this_event, outcomes),
         )
     if by_this_event is Disposition.CONFLICT:
         return Decided(
@@ -187,13 +189,16 @@ class End:
             disposition,
             f"{self.kind} by {self.identity or 'somebody without identity'} (history event "
             f"{self.event_id})",
-            in_its_stead=_is_in_its_stead(disposition, self.outcomes),
+            **_in_whose_stead(disposition, self.outcomes),
         )
 
 
-def _is_in_its_stead(disposition: Disposition, outcomes: tuple[str, ...]) -> bool:
-    too_large = _REPORTED_AS_FAILED[RESULT_TOO_LARGE]
-    return disposition is Disposition.APPLIED and outcomes == too_large
+def _in_whose_stead(disposition: Disposition, outcomes: tuple[str, ...]) -> dict[str, bool]:
+    is_too_large = outcomes == _REPORTED_AS_FAILED[RESULT_TOO_LARGE]
+    return {
+        "in_its_stead": is_too_large and disposition is Disposition.APPLIED,
+        "of_another_in_its_stead": is_too_large and disposition is Disposition.DUPLICATE,
+    }
 
 
 def _attribution(

@@ -7,6 +7,7 @@ from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 
 from completion_relay.evidence import CALLEE_CANCELED, RESULT_TOO_LARGE
 from completion_schemas.events import Completed, Failed, Outcome
+from completion_schemas.failures import application_failure
 
 
 def limited_payloads(outcome: Outcome) -> Payloads | None:
@@ -23,6 +24,14 @@ def limited_payloads(outcome: Outcome) -> Payloads | None:
 def too_large(outcome: str, detail: str) -> Failed:
     """Return the failure that says why an outcome of that type did not arrive."""
     return _failed(RESULT_TOO_LARGE, f"the callee's {outcome} outcome is too large: {detail}")
+
+
+def is_called_too_large(outcome: Outcome) -> bool:
+    """Whether an outcome is itself a failure of the type that stands for one that is too large."""
+    if not isinstance(outcome, Failed):
+        return False
+    info = application_failure(outcome.failure).application_failure_info
+    return bool(info.type == RESULT_TOO_LARGE)
 
 
 def callee_canceled() -> Failed:

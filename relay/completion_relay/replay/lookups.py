@@ -17,6 +17,7 @@ from completion_relay.clock import SystemClock
 from completion_relay.connections import TemporalConnection, routes_of, temporal_connections
 from completion_relay.evidence import Decided, Finding, Pending, Question
 from completion_relay.identity import RecordMark
+from completion_relay.instead import is_called_too_large
 from completion_relay.replay.again import Changes
 from completion_relay.replay.plan import Treated
 from completion_relay.route import Destination
@@ -51,6 +52,8 @@ class Asked:
     to: Destination
     question: Question
     is_heartbeat: bool
+    is_called_too_large: bool = False
+    """Whether it is itself a failure of the type that stands for an outcome that is too large."""
 
 
 class LookUps:
@@ -92,7 +95,12 @@ class LookUps:
         question = question_for(event, mark)
         if question is None:
             return Outlook(Disposition.UNKNOWN, "there are no ids, and the token cannot be read")
-        return Asked(to, question, isinstance(event.outcome, Heartbeat))
+        return Asked(
+            to,
+            question,
+            isinstance(event.outcome, Heartbeat),
+            is_called_too_large=is_called_too_large(event.outcome),
+        )
 
     async def look(self, asked: Asked) -> Outlook | None:
         """Return what would become of an event; None: its cluster cannot be asked."""
@@ -138,12 +146,23 @@ def _outlook(found: Finding | Answer, asked: Asked) -> Outlook:
             )
         case Decided(Disposition.CONFLICT, detail) if asked.is_heartbeat:
             return Outlook(Disposition.COALESCED, detail)
+        case Decided(detail=detail) if _is_too_large(found, asked):
+            return _dead_letter(
+                DeadLetterReason.TOO_LARGE,
+                f"failed in its stead, and unless the limit was raised since it is too large again: {detail}",
+            )
         case Decided(disposition, detail):
             return Outlook(disposition, detail)
         case Answer():
             return Outlook(FAILED, f"{found.status}: {found.message}")
         case _:
             return Outlook(NOT_KNOWN, found.detail)
+
+
+def _is_too_large(found: Decided, asked: Asked) -> bool:
+    # A heartbeat fails nothing, and a failure of the callee's own may be of the type of ours.
+    in_its_stead = found.in_its_stead or found.of_another_in_its_stead
+    return in_its_stead and not asked.is_called_too_large
 
 
 def _dead_letter(reason: DeadLetterReason, detail: str) -> Outlook:

@@ -263,22 +263,25 @@ def test_what_was_reported_as_failed_is_found_in_the_pending_activity(
 
 
 @pytest.mark.parametrize(
-    ("by", "type_name", "in_its_stead"),
+    ("by", "type_name", "in_its_stead", "of_another"),
     [
-        (OWN, "ResultTooLarge", True),
-        (OWN, "CalleeCanceled", False),
+        (OWN, "ResultTooLarge", True, False),
+        (OWN, "CalleeCanceled", False, False),
         # What another record of the event did is a duplicate, whatever it was.
-        (SAME_EVENT, "ResultTooLarge", False),
+        (SAME_EVENT, "ResultTooLarge", False, True),
+        (SAME_EVENT, "CalleeCanceled", False, False),
+        (OTHER_EVENT, "ResultTooLarge", False, False),
     ],
 )
 def test_what_failed_an_activity_for_its_size_is_told_from_what_failed_it(
-    by: object, type_name: str, *, in_its_stead: bool
+    by: object, type_name: str, *, in_its_stead: bool, of_another: bool
 ) -> None:
     failure = Failure(application_failure_info=ApplicationFailureInfo(type=type_name))
     end = End(
         event_id=7, kind="ACTIVITY_TASK_FAILED", outcomes=failed_as(failure), identity=str(by)
     )
-    assert end.judged(replace(QUESTION, outcome="canceled")).in_its_stead is in_its_stead
+    found = end.judged(replace(QUESTION, outcome="canceled"))
+    assert (found.in_its_stead, found.of_another_in_its_stead) == (in_its_stead, of_another)
 
 
 @pytest.mark.parametrize("last_failure_by", [None, OTHER_EVENT, A_WORKER])

@@ -225,6 +225,15 @@ def _without_source(error: Exception) -> str:
     return ": ".join(lines)
 
 
+def connect_reason(text: str) -> str:
+    """Return why Temporal's client could not connect, of what it says in Rust's debug format."""
+    for pattern in (r'message: "([^"]+)"', r'error: "([^"]+)"', r'ConnectError\("([^"]+)"'):
+        if found := re.search(pattern, text):
+            return found[1]
+    lines = text.removeprefix("Failed client connect: ").splitlines()
+    return lines[0] if lines else "no answer in time"
+
+
 def temporal_connections(temporal: TemporalSettings) -> tuple[TemporalConnection, ...]:
     """Return the connection of every cluster, the default one first.
 

@@ -22,7 +22,7 @@ from aiokafka.errors import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from completion_relay.cli.output import is_unwritable
-from completion_relay.connections import TemporalConnection
+from completion_relay.connections import TemporalConnection, connect_reason
 from completion_relay.settings import KafkaSettings
 from completion_schemas.errors import CompletionError
 
@@ -103,7 +103,7 @@ def reaching_temporal(connection: TemporalConnection) -> Iterator[None]:
         if is_unwritable(error):
             raise
         raise UnreachableError(
-            f"Temporal at {connection.address} cannot be reached: {_rust_reason(error)}: {check}"
+            f"Temporal at {connection.address} cannot be reached: {connect_reason(str(error))}: {check}"
         ) from error
 
 
@@ -119,14 +119,6 @@ def _first_reason(said: list[str]) -> str:
     reasons = [re.sub(r'^Unable connect to "[^"]*": |^KafkaConnectionError: ', "", s) for s in said]
     reasons = [re.sub(r"^KafkaConnectionError: ", "", reason) for reason in reasons]
     return "; ".join(dict.fromkeys(reasons[:2]))
-
-
-def _rust_reason(error: BaseException) -> str:
-    text = str(error) or "no answer in time"
-    for pattern in (r'message: "([^"]+)"', r'error: "([^"]+)"', r'ConnectError\("([^"]+)"'):
-        if found := re.search(pattern, text):
-            return found[1]
-    return text.removeprefix("Failed client connect: ").splitlines()[0]
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from completion_relay.replay.plan import Plan, Treatment
 from completion_relay.replay.planning import Row
 from completion_relay.replay.reading import Reading
 from completion_relay.replay.sending import Result
+from completion_schemas.dispositions import Disposition
 
 _LEFT_OUT: Final = (
     (Treatment.HEARTBEAT, "heartbeats (--heartbeats sends them, too)"),
@@ -28,7 +29,9 @@ _LEFT_OUT: Final = (
     (Treatment.OVER_CAP, "replayed as often as --max-replays allows: for a person to look at"),
     (Treatment.COPY, "replays and dead letters of events that are here already"),
     (Treatment.SINCE, "ended otherwise since, by a replay"),
+    (Treatment.OTHERWISE, "ended otherwise than is asked for, or not decided"),
 )
+_AWAY: Final = "not looked at: Temporal could not be reached"
 _MILLION: Final = 10**6
 
 
@@ -75,9 +78,16 @@ def _rows(plan: Plan) -> Iterator[tuple[str, str]]:
     for end, count in sorted(plan.by_last.items()):
         yield str(count), f"  ended as {end}" if end != "not decided" else "  not decided yet"
     for would, count in sorted(plan.outlook.items()):
-        yield str(count), f"  would now be: {would}"
-    if plan.not_looked_at:
-        yield str(plan.not_looked_at), "  not looked at (--look-ups)"
+        alone = ""
+        if would == Disposition.APPLIED and plan.not_alone:
+            alone = (
+                f", each taken alone: {plan.not_alone} of them come after another of their activity"
+            )
+        yield str(count), f"  would now be: {would}{alone}"
+    if plan.away:
+        yield str(plan.away), f"  {_AWAY}"
+    if more := plan.not_looked_at - plan.away:
+        yield str(more), "  not looked at (--look-ups)"
     for treatment, what in _LEFT_OUT:
         if plan.treatments[treatment]:
             yield str(plan.treatments[treatment]), f"left out: {what}"
@@ -97,12 +107,15 @@ def _plan_as_json(reading: Reading, plan: Plan, rate: float | None) -> dict[str,
         "to_send": plan.to_send,
         "by_last": dict(sorted(plan.by_last.items())),
         "outlook": dict(sorted(plan.outlook.items())),
+        "not_alone": plan.not_alone,
         "not_looked_at": plan.not_looked_at,
+        "temporal_away": plan.away,
         "heartbeats_left_out": plan.treatments[Treatment.HEARTBEAT],
         "skipped": plan.treatments[Treatment.SKIPPED],
         "over_cap": plan.treatments[Treatment.OVER_CAP],
         "copies": plan.treatments[Treatment.COPY],
         "ended_otherwise_since": plan.treatments[Treatment.SINCE],
+        "ended_otherwise": plan.treatments[Treatment.OTHERWISE],
         "gone": plan.gone,
         "cut": plan.cut,
         "goes_on": reading.has_begun,
@@ -119,7 +132,7 @@ def _plan_as_json(reading: Reading, plan: Plan, rate: float | None) -> dict[str,
 def print_row(row: Row, *, as_json: bool) -> None:
     """Print what one event would do now; never a token (promise 4)."""
     kept, event = row.treated.kept, row.treated.event
-    would = row.outlook.would if row.outlook else "not looked at"
+    would = row.outlook.would if row.outlook else _AWAY if row.is_away else "not looked at"
     if row.treated.treatment is not Treatment.SEND:
         would = f"left out: {row.treated.treatment}"
     fields = {

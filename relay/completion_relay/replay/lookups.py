@@ -14,7 +14,12 @@ from typing import Final
 
 from completion_relay.calls import Calls
 from completion_relay.clock import SystemClock
-from completion_relay.connections import TemporalConnection, routes_of, temporal_connections
+from completion_relay.connections import (
+    TemporalConnection,
+    connect_reason,
+    routes_of,
+    temporal_connections,
+)
 from completion_relay.evidence import Decided, Finding, Pending, Question
 from completion_relay.identity import RecordMark
 from completion_relay.instead import is_called_too_large
@@ -171,6 +176,6 @@ def _dead_letter(reason: DeadLetterReason, detail: str) -> Outlook:
 
 def _away(connection: TemporalConnection, answer: Answer) -> str:
     return (
-        f"Temporal at {connection.address} did not answer ({answer.status}: {answer.message}): check "
+        f"Temporal at {connection.address} could not be reached: {connect_reason(answer.message)}: check "
         f"that it runs, {connection.help}"
     )

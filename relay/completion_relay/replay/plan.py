@@ -30,6 +30,8 @@ class Treatment(StrEnum):
     """A replay, or a dead letter, of an event of which another record is taken."""
     SINCE = "decided otherwise since"
     """Asked for by how it ended, and a replay has ended otherwise."""
+    OTHERWISE = "decided otherwise"
+    """The same, and it was never replayed: a dead letter did not end as applied."""
     SKIPPED = "skipped by an operator"
     """A person decided not to apply it: sent only if asked for by name, or by that end."""
     OVER_CAP = "over the cap"
@@ -96,7 +98,7 @@ class Sieve:
         ):
             return Treatment.HEARTBEAT
         if not self._ended_as_asked(origin):
-            return Treatment.SINCE
+            return Treatment.SINCE if self._decisions.replays(origin) else Treatment.OTHERWISE
         is_read = self._is_read(origin)
         if is_read and origin != kept.position:
             return Treatment.COPY
@@ -137,7 +139,11 @@ class Plan:
     by_last: Counter[str] = field(default_factory=Counter)
     """Events to send, by how they ended last."""
     outlook: Counter[str] = field(default_factory=Counter)
-    """Events to send that were looked at, by what would become of them now."""
+    """Events to send that were looked at, by what would become of each of them alone now."""
+    away: int = 0
+    """Events to send that were not looked at because Temporal could not be reached."""
+    not_alone: int = 0
+    """Events that would be applied alone, for an activity that an earlier one of these may end."""
     gone: int = 0
     """Events that the audit trail names and the topic has no more."""
     cut: int = 0
@@ -150,6 +156,8 @@ class Plan:
     """Time of the oldest of them, milliseconds since the epoch."""
     last_ms: int | None = None
     """Of the newest."""
+    _activities: set[str] = field(default_factory=set, repr=False)
+    """Those that an event would end: as many as looks are made, at most."""
 
     def add(self, treated: Treated, decisions: Decisions) -> None:
         """Add a record."""
@@ -163,6 +171,24 @@ class Plan:
         stamp = kept.first_timestamp_ms
         self.first_ms = stamp if self.first_ms is None else min(self.first_ms, stamp)
         self.last_ms = stamp if self.last_ms is None else max(self.last_ms, stamp)
+
+    def look(self, treated: Treated, would: str | None) -> None:
+        """Add what would become of an event to send.
+
+        Args:
+            treated: The event's record.
+            would: A disposition, or that it is not known; None: Temporal could not be reached.
+        """
+        if would is None:
+            self.away += 1
+            return
+        self.outlook[would] += 1
+        event = treated.event
+        if event is None or would != Disposition.APPLIED:
+            return
+        self.not_alone += event.activity_key in self._activities
+        if not isinstance(event.outcome, Heartbeat):
+            self._activities.add(event.activity_key)
 
     @property
     def to_send(self) -> int:

@@ -19,6 +19,8 @@ class Row:
     last: str
     outlook: Outlook | None
     """None: it was not looked at."""
+    is_away: bool = False
+    """Whether that is because Temporal could not be reached."""
 
 
 async def make_plan(
@@ -56,20 +58,20 @@ async def make_plan(
                 if treated.treatment is Treatment.SEND and looks_left > 0:
                     asked, looks_left = looks.asked(treated), looks_left - 1
                 rows.append((treated, asked))
-            for treated, outlook in await _looked_at(rows, looks, looked):
-                if outlook is not None:
-                    plan.outlook[outlook.would] += 1
+            outlooks = await _looked_at(rows, looks, looked)
+            for (treated, asked), outlook in zip(rows, outlooks, strict=True):
+                if asked is not None:
+                    plan.look(treated, None if outlook is None else outlook.would)
                 last = reading.decisions.last(treated.kept.origin)
-                told(Row(treated, str(last) if last else "", outlook))
+                is_away = asked is not None and outlook is None
+                told(Row(treated, str(last) if last else "", outlook, is_away))
             step(len(batch.records))
     return plan
 
 
 async def _looked_at(
     rows: list[tuple[Treated, Asked | Outlook | None]], looks: LookUps, step: Step
-) -> list[tuple[Treated, Outlook | None]]:
+) -> list[Outlook | None]:
     questions = [asked for _, asked in rows if isinstance(asked, Asked)]
     answers = iter(await looks.look_at(questions, step))
-    return [
-        (treated, next(answers) if isinstance(asked, Asked) else asked) for treated, asked in rows
-    ]
+    return [next(answers) if isinstance(asked, Asked) else asked for _, asked in rows]

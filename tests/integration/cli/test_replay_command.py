@@ -526,7 +526,8 @@ async def test_a_temporal_that_is_away_is_said_and_the_plan_is_made(
     done = await commands("replay", "--from", "1h", "--json", "--temporal", "127.0.0.1:1")
     assert done.code == 0, done.err
     assert (done.objects[0]["to_send"], done.objects[0]["not_looked_at"]) == (2, 2)
-    assert "Temporal at 127.0.0.1:1 did not answer" in done.err
+    assert done.objects[0]["temporal_away"] == 2
+    assert "Temporal at 127.0.0.1:1 could not be reached: Connection refused: check" in done.err
 
 
 async def test_nothing_that_is_asked_for_exits_1(commands: Commands, scene: Scene) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from completion_relay.evidence import Decided, Question
 from completion_relay.identity import RecordMark
-from completion_relay.replay.lookups import Asked, _outlook
+from completion_relay.replay.again import Changes
+from completion_relay.replay.lookups import Asked, LookUps, _outlook
 from completion_relay.route import Destination
+from completion_relay.settings import Settings, TemporalSettings
 from completion_schemas.dispositions import Disposition
 
 ASKED = Asked(
@@ -45,3 +49,16 @@ def test_what_was_not_too_large_itself_would_be_a_duplicate(
         ASKED.to, ASKED.question, is_heartbeat=False, is_called_too_large=is_called_too_large
     )
     assert _outlook(found, asked).would == Disposition.DUPLICATE
+
+
+async def test_a_cluster_that_is_away_is_said_with_the_reason_alone() -> None:
+    """Its client says it in Rust's debug format."""
+    looks = LookUps(
+        Settings(temporal=TemporalSettings(address="127.0.0.1:1")), Changes("completions")
+    )
+    asked = dataclasses.replace(ASKED, to=Destination(looks._connections[0].name, "orders"))
+    assert await looks.look(asked) is None
+    (said,) = looks.away
+    assert said.startswith(
+        "Temporal at 127.0.0.1:1 could not be reached: Connection refused: check"
+    )

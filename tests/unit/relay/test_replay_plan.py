@@ -174,6 +174,17 @@ def test_what_a_replay_has_settled_since_is_left_out() -> None:
         assert sieve(asked, dead, since).treat(first).treatment is Treatment.SINCE
 
 
+def test_what_never_ended_as_is_asked_for_was_ended_otherwise_by_no_replay() -> None:
+    """Dead letters are read whatever the trail says of them; nothing was replayed."""
+    first = kept(1)
+    dead = decided(
+        first.position, Disposition.DEAD_LETTERED, reason=DeadLetterReason.FORBIDDEN, at=1
+    )
+    asked = Selection(dead_letters=True, dispositions=frozenset({Disposition.APPLIED}))
+    assert sieve(asked, dead).treat(first).treatment is Treatment.OTHERWISE
+    assert sieve(asked).treat(first).treatment is Treatment.OTHERWISE
+
+
 @pytest.mark.parametrize(
     ("asked", "treatment"),
     [

@@ -13,9 +13,9 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Any, Final, Protocol
+from typing import IO, Any, Final, Literal, Protocol
 
-from completion_relay.part_file import gone_at_error, part_of
+from completion_relay.part_file import gone_at_error, part_of, place_of
 from completion_schemas import avro
 from completion_schemas.errors import CompletionError
 
@@ -76,12 +76,19 @@ def exported(path: Path, kind: Format) -> Iterator[Writer]:
     """Write a file that is there as a whole or not at all.
 
     It is written beside its place, as `FILE.part`, and takes its place at the end
-    of the context, unless that ends with an error.
+    of the context, unless that ends with an error. A device or a FIFO stays what it is,
+    and is written to as it comes.
 
     Raises:
         ExportError: it cannot be written, or Parquet cannot, where pyarrow is not installed.
     """
-    part = part_of(path)
+    with _telling(path):
+        place = place_of(path)
+    if place is None:
+        with _streamed(path, kind) as writer:
+            yield writer
+        return
+    part = part_of(place)
     with contextlib.ExitStack() as opened:
         with _telling(path):
             writer = opened.enter_context(_OPENED[kind](part))
@@ -90,7 +97,24 @@ def exported(path: Path, kind: Format) -> Iterator[Writer]:
             with _telling(path):
                 writer.close()
                 opened.close()
-                part.replace(path)
+                part.replace(place)
+
+
+@contextlib.contextmanager
+def _streamed(path: Path, kind: Format) -> Iterator[Writer]:
+    if kind is Format.PARQUET:
+        raise ExportError(
+            f"{path} is no regular file, as Parquet needs one: give one with --output, or --format jsonl "
+            "or csv"
+        )
+    with contextlib.ExitStack() as opened:
+        with _telling(path):
+            # Behind what is there: `-o /dev/stdout >> FILE` emptied it.
+            writer = opened.enter_context(_text(path, lambda s: written_to(s, kind), mode="a"))
+        yield _Telling(writer, path)
+        with _telling(path):
+            writer.close()
+            opened.close()
 
 
 @contextlib.contextmanager
@@ -258,9 +282,17 @@ def _fields() -> Sequence[Mapping[str, Any]]:
 
 
 @contextlib.contextmanager
-def _text(path: Path, make: Callable[[IO[str]], Writer]) -> Iterator[Writer]:
-    with path.open("w", encoding="utf-8", newline="") as stream:
+def _text(
+    path: Path, make: Callable[[IO[str]], Writer], *, mode: Literal["w", "a"] = "w"
+) -> Iterator[Writer]:
+    stream = path.open(mode, encoding="utf-8", newline="")
+    try:
         yield make(stream)
+    except BaseException:
+        with contextlib.suppress(OSError):  # it would write once more what could not be written
+            stream.close()
+        raise
+    stream.close()
 
 
 @contextlib.contextmanager

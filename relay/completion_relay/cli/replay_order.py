@@ -12,6 +12,7 @@ from completion_relay.cli.token_file import InputError
 from completion_relay.part_file import part_of
 from completion_relay.replay.again import Changes
 from completion_relay.replay.checkpoint import check_name
+from completion_relay.replay.file import check_free
 from completion_relay.replay.progress import digest_of
 from completion_relay.replay.reading import Order
 from completion_relay.replay.selection import Selection, parse_offsets
@@ -28,6 +29,7 @@ class How:
 
     Raises:
         InputError: two of it contradict each other.
+        FileError: the file that is to be made is there already.
     """
 
     dry_run: bool
@@ -71,6 +73,9 @@ class How:
             other = named.setdefault(os.path.realpath(path), option)
             if other != option:
                 raise InputError(f"{option} and {other} are the same file, {path}: name another")
+        if self.to_file is not None:
+            # Asked again when it is written: but a plan may take long, and would be for nothing.
+            check_free("--to-file", self.to_file)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,24 @@ _OWNER_ONLY: Final = 0o600
 _OTHERS: Final = 0o077
 
 
+def check_free(option: str, path: Path) -> None:
+    """Refuse a place at which a new file cannot be made, because something is there.
+
+    Args:
+        option: Which option named it, for the error's text.
+        path: The place.
+
+    Raises:
+        FileError: a folder is there, or a file.
+    """
+    if path.is_dir():
+        raise FileError(f"{option} {path}: it is a folder, and no file: name a file in it")
+    if os.path.lexists(path):
+        raise FileError(
+            f"{option} {path}: it is there already, and is not written over: name another"
+        )
+
+
 class Export:
     """A file that is being written."""
 
@@ -63,16 +81,11 @@ class Export:
                 ) from None
             with gone_at_error(part):
                 # Asked with the part in hand: of two exports to one file the other one is over.
-                cls._check_free(what, path)
+                check_free(option, path)
                 yield export
                 # And again: somebody else may have made one meanwhile.
-                cls._check_free(what, path)
+                check_free(option, path)
                 export.move(part, path)
-
-    @staticmethod
-    def _check_free(what: str, path: Path) -> None:
-        if os.path.lexists(path):
-            raise FileError(f"{what}: it is there already, and is not written over: name another")
 
     @classmethod
     @contextmanager

@@ -215,6 +215,24 @@ def test_an_export_to_an_output_that_is_closed_is_refused(tmp_path: Path) -> Non
     assert said.startswith("error: standard output is closed: name a file with --output")
 
 
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("", "error: --output is empty: give a file, or - for standard output"),
+        (".", "error: . cannot be written: Is a directory: give a file"),
+        ("/", "error: / cannot be written: Is a directory: give a file"),
+    ],
+)
+def test_an_output_that_is_no_file_is_refused_with_the_fix(
+    tmp_path: Path, output: str, said: str
+) -> None:
+    """It was called a mistake of this program."""
+    done = invoke("export", "-o", output, "--database", index(tmp_path, KNOWN))
+    assert done.exit_code == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(said)
+
+
 def test_a_full_disk_is_not_taken_for_a_server_that_is_away() -> None:
     full = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(OSError, match="No space left"), reaching_kafka(Settings().kafka):

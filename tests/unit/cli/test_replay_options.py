@@ -77,6 +77,30 @@ def test_one_file_for_two_things_is_refused(
     assert sorted(one.name for one in tmp_path.iterdir()) == ["here", "link"]
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("", "--to-file .: it is a folder"),
+        (".", "--to-file .: it is a folder, and no file: name a file in it"),
+        ("/", "--to-file /: it is a folder"),
+        ("there", "--to-file there: it is there already, and is not written over: name another"),
+        ("link", "--to-file link: it is there already"),
+    ],
+)
+def test_a_place_that_is_taken_is_refused_before_anything_is_connected_to(
+    name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a name it was a mistake of this program, with one it was refused after the whole plan."""
+    monkeypatch.chdir(tmp_path)
+    Path("there").touch()
+    Path("link").symlink_to("nowhere")
+    options = (*ALL, "--to-file", name, "--kafka", "127.0.0.1:1")
+    result = CliRunner().invoke(app, ["replay", *options], prog_name="completion-relay")
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"error: {said}")
+
+
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     gone = str(tmp_path / "gone.jsonl")
     result = CliRunner().invoke(app, ["replay", "--from-file", gone], prog_name="completion-relay")

@@ -39,6 +39,7 @@ from completion_relay.cli.options import (
 from completion_relay.cli.output import plural, print_note
 from completion_relay.cli.progress import scanning
 from completion_relay.cli.reach import reaching_kafka
+from completion_relay.cli.token_file import InputError
 from completion_relay.load import ConfigurationError
 from completion_relay.settings import Settings
 
@@ -72,7 +73,7 @@ def export(
 
     Fields are those of `--json`, times whole nanoseconds since 1970 in all three formats, and text is
     UTF-8, on standard output too. The file is there when all of it is written; until then it is
-    FILE.part. Exits 0 also where there was nothing to write. Where an index is asked, it is said on
+    FILE.part. What is no regular file, as a FIFO, is written to as it comes. Exits 0 also where there was nothing to write. Where an index is asked, it is said on
     standard error how far that goes.
 
     A TIME is `2026-01-31T12:00:00Z`, `2026-01-31` (midnight UTC), `now`, or how long ago: `90s`,
@@ -96,6 +97,8 @@ def export(
         reason=reason,
         key_id=key_id,
     )
+    if not output:  # what an unset variable becomes
+        raise InputError("--output is empty: give a file, or - for standard output")
     if output == STDOUT and sys.__stdout__ is None:  # as with `>&-`
         raise ConfigurationError("standard output is closed: name a file with --output")
     path = Path(output)

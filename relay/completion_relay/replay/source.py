@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import hashlib
 import itertools
+import stat
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from aiokafka import TopicPartition
 
 from completion_relay.replay.again import Kept
 from completion_relay.replay.headers import Position
-from completion_relay.replay.line import from_line
+from completion_relay.replay.line import LineError, from_line
 from completion_relay.replay.selection import Span
 from completion_relay.topic_reader import Record, TopicReader
 from completion_schemas.errors import CompletionError
@@ -161,6 +162,14 @@ class FileSource:
         self._path = path
         digest, self._lines = hashlib.sha256(), 0
         try:
+            mode = path.stat().st_mode
+            if not (
+                stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+            ):  # of a folder the system says it better
+                raise FileError(
+                    f"--from-file {path}: it is a pipe or a device, and is read more than once: write it to "
+                    "a file first"
+                )
             with path.open("rb") as file:
                 for line in file:
                     digest.update(line)
@@ -194,7 +203,10 @@ class FileSource:
             for number, line in enumerate(file):
                 if not any(number in span for span in wanted):
                     continue
-                batch.records.append(from_line(line, number))
+                try:
+                    batch.records.append(from_line(line, number))
+                except LineError as error:
+                    raise LineError(f"--from-file {self._path}: {error}") from None
                 batch.reached[0] = number + 1
                 if len(batch.records) == _MOST_RECORDS:
                     yield batch

@@ -37,13 +37,13 @@ def list_(
     *,
     since: SinceOption = "24h",
     until: UntilOption = None,
-    event_id: EventOption = "",
-    workflow_id: WorkflowOption = "",
-    activity_id: ActivityOption = "",
-    namespace: NamespaceOption = "",
+    event_id: EventOption = None,
+    workflow_id: WorkflowOption = None,
+    activity_id: ActivityOption = None,
+    namespace: NamespaceOption = None,
     disposition: DispositionOption = None,
     reason: ReasonOption = None,
-    key_id: KeyOption = "",
+    key_id: KeyOption = None,
     limit: Annotated[
         int, typer.Option(metavar="N", min=0, help="The newest N of them; 0 is all.")
     ] = 50,

@@ -9,6 +9,7 @@ import typer
 
 from completion_relay.audit_filter import AuditFilter
 from completion_relay.cli.times import parse_time
+from completion_relay.cli.token_file import InputError
 from completion_schemas.dispositions import DeadLetterReason, Disposition
 from completion_schemas.times import UnixNanos
 
@@ -41,22 +42,22 @@ UntilOption = Annotated[
     ),
 ]
 EventOption = Annotated[
-    str, typer.Option("--event-id", metavar="ID", help="This event.", rich_help_panel=_WHICH)
+    str | None, typer.Option("--event-id", metavar="ID", help="This event.", rich_help_panel=_WHICH)
 ]
 WorkflowOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--workflow-id", metavar="ID", help="Of this waiting workflow.", rich_help_panel=_WHICH
     ),
 ]
 ActivityOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--activity-id", metavar="ID", help="Of this waiting activity.", rich_help_panel=_WHICH
     ),
 ]
 NamespaceOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--namespace",
         metavar="NAME",
@@ -83,7 +84,7 @@ ReasonOption = Annotated[
     ),
 ]
 KeyOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--key-id", metavar="ID", help="Of events signed with this key.", rich_help_panel=_WHICH
     ),
@@ -94,28 +95,44 @@ def selection(
     *,
     since: str | None = None,
     until: str | None = None,
-    event_id: str = "",
-    workflow_id: str = "",
-    activity_id: str = "",
-    namespace: str = "",
+    event_id: str | None = None,
+    workflow_id: str | None = None,
+    activity_id: str | None = None,
+    namespace: str | None = None,
     disposition: list[Disposition] | None = None,
     reason: list[DeadLetterReason] | None = None,
-    key_id: str = "",
+    key_id: str | None = None,
 ) -> AuditFilter:
     """Return what the options ask for.
 
     Raises:
         TimeError: `--from` or `--to` is no time.
+        InputError: an id or a name is empty, or `--to` is not after `--from`.
     """
+    for option, text in (
+        ("--event-id", event_id),
+        ("--workflow-id", workflow_id),
+        ("--activity-id", activity_id),
+        ("--namespace", namespace),
+        ("--key-id", key_id),
+    ):
+        # What an unset variable becomes: it listed everything.
+        if text is not None and not text.strip():
+            what = "a name" if option == "--namespace" else "an id"
+            raise InputError(f"{option} is empty: give {what}, or leave it out for all decisions")
     now = UnixNanos(time.time_ns())
+    begin = parse_time("--from", since, now) if since else None
+    end = parse_time("--to", until, now) if until else None
+    if begin is not None and end is not None and end <= begin:
+        raise InputError("--to is not after --from: give a later time, or leave it out")
     return AuditFilter(
-        since=parse_time("--from", since, now) if since else None,
-        until=parse_time("--to", until, now) if until else None,
-        event_id=event_id,
-        workflow_id=workflow_id,
-        activity_id=activity_id,
-        namespace=namespace,
-        key_id=key_id,
+        since=begin,
+        until=end,
+        event_id=event_id or "",
+        workflow_id=workflow_id or "",
+        activity_id=activity_id or "",
+        namespace=namespace or "",
+        key_id=key_id or "",
         dispositions=frozenset(disposition or ()),
         reasons=frozenset(reason or ()),
     )

@@ -34,16 +34,18 @@ from completion_relay.cli.progress import scanning
 from completion_relay.cli.reach import reaching_kafka
 from completion_relay.cli.report.page import About, ReportError, page
 from completion_relay.cli.times import show_duration, show_time
+from completion_relay.cli.token_file import InputError
 from completion_relay.settings import Settings
 from completion_relay.undecided.record import Undecided
 from completion_relay.undecided.search import MOST_LOOKED_THROUGH, Oldest, oldest
+from completion_schemas.times import UnixNanos
 
 
 def report(
     *,
     since: SinceOption = "24h",
     until: UntilOption = None,
-    namespace: NamespaceOption = "",
+    namespace: NamespaceOption = None,
     html: Annotated[
         Path | None,
         typer.Option(
@@ -75,7 +77,11 @@ def report(
         completion-relay audit report --from 7d --html week.html --database audit.duckdb
     """
     settings = settings_from(config, kafka=kafka, database=database)
-    wanted = selection(since=since, until=until or "now", namespace=namespace)
+    wanted = selection(since=since, until=until, namespace=namespace)
+    if wanted.until is None:
+        wanted = dataclasses.replace(wanted, until=UnixNanos(time.time_ns()))
+        if wanted.since is not None and wanted.since > wanted.until:
+            raise InputError("--from is still to come: give a time that is past")
     with reaching_kafka(settings.kafka):
         gathered = asyncio.run(_gather(settings, wanted))
     found, waiting = gathered.figures, gathered.waiting
@@ -84,7 +90,7 @@ def report(
         since=wanted.since,
         until=wanted.until or 0,
         made_at=time.time_ns(),
-        namespace=namespace,
+        namespace=wanted.namespace,
         source=gathered.source,
         from_index=gathered.from_index,
         index_until=gathered.index_until,

@@ -116,7 +116,7 @@ async def test_an_open_transaction_and_the_marker_at_its_end_are_no_silence(
                 said.add(await get(f"http://{http}/readyz"))
                 return looks.count > until
 
-            await eventually(looked, what="looks at the partitions")
+            await eventually(looked, timeout=60, what="looks at the partitions")
             assert not [text for _, text in said if "fetching" in text]
 
         async with producer.transaction():

@@ -167,6 +167,21 @@ def test_a_list_of_nothing_names_the_time_unless_that_is_ever(
     assert done.stderr.startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("since", "said"),
+    [
+        ("2026-01-30", "since 2026-01-30 00:00:00.000Z and before 2026-01-31 00:00:00.000Z"),
+        ("", "before 2026-01-31 00:00:00.000Z"),
+    ],
+)
+def test_a_list_of_nothing_names_the_time_at_which_it_ends(
+    tmp_path: Path, since: str, said: str
+) -> None:
+    span = ("--from", since, "--to", "2026-01-31")
+    done = invoke("list", *span, "--database", index(tmp_path, KNOWN))
+    assert done.stderr.startswith(f"Nothing that is asked for was decided {said}.\n")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file of Linux's")
 @pytest.mark.parametrize("records", [1, 500], ids=["at the end", "on the way"])
 @pytest.mark.parametrize(

@@ -69,6 +69,17 @@ async def test_where_the_trail_has_nothing_a_refusal_is_one(
         await show._story(Settings(), WANTED, ASKED, whole=True)
 
 
+def test_where_an_earlier_decision_was_not_asked_for_it_is_not_said_that_there_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    has(monkeypatch, looked=Found())
+    command = ["audit", "show", "e", "--from", "2026-01-31"]
+    done = CliRunner().invoke(app, command, prog_name="completion-relay")
+    assert done.exit_code == 1
+    assert "No decision about event e since 2026-01-31 00:00:00.000Z is on" in done.stderr
+    assert ": it was decided before --from, it was not sent to completions" in done.stderr
+
+
 async def test_what_was_decided_a_moment_ago_does_not_wait_as_well(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -93,8 +93,13 @@ def list_(
         print_list(records)
     elif not (left_out or unreadable):  # else it would not be true
         # Since the epoch is since ever.
-        since_then = f" since {show_time(wanted.since)}" if wanted.since else ""
-        print_note(f"Nothing that is asked for was decided{since_then}.")
+        bounds = [
+            f"{word} {show_time(bound)}"
+            for word, bound in (("since", wanted.since), ("before", wanted.until))
+            if bound
+        ]
+        when = f" {' and '.join(bounds)}" if bounds else ""
+        print_note(f"Nothing that is asked for was decided{when}.")
     if left_out and not as_json:
         more = (
             f"More than {asking.MOST_COUNTED:,}"

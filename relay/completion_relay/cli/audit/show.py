@@ -132,7 +132,8 @@ def show(
         if not no_temporal:
             _print_now(settings, _activities(story))
     else:
-        print_undecided(wanted, settings, list(story.waits.undecided.values()), now)
+        waits = list(story.waits.undecided.values())
+        print_undecided(wanted, settings, waits, now, since=asked.since)
     tell_how_far(story.index_until)
     if not as_json:
         _print_bounds(story)

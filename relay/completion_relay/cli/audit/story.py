@@ -64,9 +64,22 @@ def print_now(said: Sequence[tuple[AuditRecord, str, str | None]]) -> None:
 
 
 def print_undecided(
-    wanted: Wanted, settings: Settings, found: Sequence[Undecided], now: UnixNanos
+    wanted: Wanted,
+    settings: Settings,
+    found: Sequence[Undecided],
+    now: UnixNanos,
+    *,
+    since: UnixNanos | None = None,
 ) -> None:
-    """Print where an event is that is not in the trail."""
+    """Print where an event is that is not in the trail.
+
+    Args:
+        wanted: Which event it is.
+        settings: The names of the topics and the group.
+        found: Where it waits.
+        now: The time of day.
+        since: From which time on the trail was asked; None: all of it.
+    """
     events = settings.topics.completions
     if found:
         print_line(f"{_name(wanted, found[0].event_id)} is not decided yet.")
@@ -75,8 +88,11 @@ def print_undecided(
     what, why = f"event {wanted}", f"it was not sent to {events}, has another id"
     if wanted.place:
         what, why = f"the record at {wanted}", f"none was ever at that place of {events}"
+    then = ""
+    if since:
+        then, why = f" since {show_time(since)}", f"it was decided before --from, {why}"
     print_note(
-        f"No decision about {what} is on {settings.topics.audit}, and it is not among the undecided of "
+        f"No decision about {what}{then} is on {settings.topics.audit}, and it is not among the undecided of "
         f"group {settings.kafka.group_id}: {why}, or is older than the topics' retention."
     )
 

@@ -263,6 +263,7 @@ def emit(
     if wait:
         shown |= {
             "disposition": decided and decided.disposition,
+            "reason": decided and decided.reason,
             "detail": decided and decided.detail,
         }
     _print(shown, as_json=as_json)

@@ -64,8 +64,9 @@ def tail(
     """Print the newest decisions, and with `-f` each further one as it comes.
 
     Reads backwards from the end, or from `--to`, 100,000 records at most: what is older is found by
-    `audit list`. With `-f` it waits for a Kafka that is away, misses nothing meanwhile, and exits
-    130 at Ctrl-C; without, it exits 1 if there is nothing to print.
+    `audit list`. With `-f` it goes on through an outage of Kafka, which has to be there only when it
+    begins, misses nothing meanwhile, and exits 130 at Ctrl-C; without, it exits 1 if there is nothing
+    to print.
 
     A TIME is `2026-01-31T12:00:00Z`, `2026-01-31` (midnight UTC), `now`, or how long ago: `90s`,
     `15m`, `1h`, `2d`.

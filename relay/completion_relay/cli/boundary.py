@@ -118,4 +118,6 @@ def _usage(message: str) -> str:
     """Return what was wrong, without what was given where that may be a task token (promise 4)."""
     if extra := _EXTRA_ARGUMENTS.search(message):
         return f"{plural(len(extra[1].split()), 'argument')} too many"
+    # The parser's own library says so before every text that is not its own.
+    message = message.replace("Value error, ", "")
     return _LONG_WORD.sub(lambda word: f"{word[0][:_SHOWN_OF_A_LONG_WORD]}...", message)

@@ -135,6 +135,16 @@ def test_a_wrong_setting_is_named_with_problem_and_fix(command: tuple[str, ...])
     assert "should be HOST:PORT" in error
 
 
+@pytest.mark.parametrize(
+    "args",
+    [("replay", "--reason", "lost"), ("audit", "export", "--format", "x")],
+    ids=" ".join,
+)
+def test_a_name_that_is_none_is_said_in_no_librarys_words(args: tuple[str, ...]) -> None:
+    error = refused(*args)
+    assert f"error: Invalid value for '{args[-2]}': '{args[-1]}' is not one of " in error
+
+
 def test_a_missing_configuration_file_is_named(tmp_path: Path) -> None:
     error = refused("check", "--config", str(tmp_path / "relay.toml"))
     assert "relay.toml: No such file or directory: give an existing file with --config" in error

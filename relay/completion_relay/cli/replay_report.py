@@ -33,6 +33,7 @@ _LEFT_OUT: Final = (
 )
 _AWAY: Final = "not looked at: Temporal could not be reached"
 _MILLION: Final = 10**6
+_UNITS: Final = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
 
 
 def print_plan(reading: Reading, plan: Plan, *, rate: float | None, as_json: bool) -> None:
@@ -50,7 +51,7 @@ def _heading(reading: Reading, plan: Plan, rate: float | None) -> Iterator[tuple
     if plan.first_ms is not None and plan.last_ms is not None:
         first, last = plan.first_ms * _MILLION, plan.last_ms * _MILLION
         yield "first put", f"{show_time(first)} to {show_time(last)}"
-    yield "size", f"{plan.bytes / _MILLION:.3g} MB"
+    yield "size", _size(plan.bytes)
     yield "to topic", reading.order.changes.topic
     for old, new in reading.order.changes.namespaces.items():
         yield "namespace", f"{old or '(none named)'} becomes {new}"
@@ -70,6 +71,13 @@ def _heading(reading: Reading, plan: Plan, rate: float | None) -> Iterator[tuple
         )
     if plan.sent_before:
         yield "sent before", f"{plural(plan.sent_before, 'event')}, by a run that was interrupted"
+
+
+def _size(count: int) -> str:
+    for unit, of in _UNITS:
+        if count >= of:
+            return f"{count / of:.1f} {unit}"
+    return plural(count, "byte")
 
 
 def _rows(plan: Plan) -> Iterator[tuple[str, str]]:
@@ -116,6 +124,8 @@ def _plan_as_json(reading: Reading, plan: Plan, rate: float | None) -> dict[str,
         "copies": plan.treatments[Treatment.COPY],
         "ended_otherwise_since": plan.treatments[Treatment.SINCE],
         "ended_otherwise": plan.treatments[Treatment.OTHERWISE],
+        "not_decided": reading.not_decided,
+        "unreadable": len(reading.unreadable),
         "gone": plan.gone,
         "cut": plan.cut,
         "goes_on": reading.has_begun,
@@ -127,6 +137,22 @@ def _plan_as_json(reading: Reading, plan: Plan, rate: float | None) -> dict[str,
         "rate": rate,
         "seconds": None if rate is None else plan.to_send / rate,
     }
+
+
+def print_not_decided(reading: Reading, audit: str) -> None:
+    """Tell which events that are asked for by their ids the trail does not have.
+
+    A replay by id finds its events by what was decided of them: one that is on the topic and not
+    decided yet would look as if it were not there.
+    """
+    if not reading.not_decided:
+        return
+    since = reading.order.selection.since
+    then = f" since {show_time(since)}" if since else ""
+    print_note(
+        f"No decision{then} about {', '.join(reading.not_decided)} is on {audit}: a replay finds by its id "
+        "what was decided, and what is not may be still to be: see `completion-relay audit show ID`."
+    )
 
 
 def print_row(row: Row, *, as_json: bool) -> None:

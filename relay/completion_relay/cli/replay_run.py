@@ -9,12 +9,19 @@ from collections.abc import Iterator
 import typer
 
 from completion_relay.cli.audit.decisions import ask_index, checked
+from completion_relay.cli.audit.reading import print_unreadable
 from completion_relay.cli.boundary import NO
 from completion_relay.cli.output import is_terminal, plural, print_note
 from completion_relay.cli.progress import progress, scanning
 from completion_relay.cli.reach import REQUEST_TIMEOUT_MS, reaching_kafka
 from completion_relay.cli.replay_order import How
-from completion_relay.cli.replay_report import print_done, print_plan, print_result, print_row
+from completion_relay.cli.replay_report import (
+    print_done,
+    print_not_decided,
+    print_plan,
+    print_result,
+    print_row,
+)
 from completion_relay.cli.token_file import InputError
 from completion_relay.connections import kafka_options
 from completion_relay.replay.checkpoint import ReplayError
@@ -49,22 +56,35 @@ async def _run(settings: Settings, order: Order, how: How) -> bool:
         plan = await _plan(settings, reading, how)
         if reading.finished and not plan.has_news:
             print_done(reading, as_json=how.as_json)
+            _tell_of_trail(settings, reading)
             return True
         print_plan(reading, plan, rate=how.rate, as_json=how.as_json)
+        _tell_of_trail(settings, reading)
         if not plan.selected and not plan.sent_before:
-            print_note("Nothing that is on the topic or in the file is asked for.")
+            if not reading.not_decided:  # else it may be there
+                print_note("Nothing that is on the topic or in the file is asked for.")
             return False
         _check_cap(plan, order, how)
         if how.to_file is not None:
             return await _export(reading, plan, how)
         if how.yes:
             return await _send(reading, plan, how)
-        print_note(
-            "Nothing was written: this is what each would do now."
-            if how.dry_run
-            else f"Nothing was sent: add --yes to send {plural(plan.to_send, 'event')}."
-        )
+        print_note(_not_done(plan, how))
         return True
+
+
+def _tell_of_trail(settings: Settings, reading: Reading) -> None:
+    """Say what may be missing in a plan, because the trail does not have it or it cannot be read there."""
+    print_not_decided(reading, settings.topics.audit)
+    print_unreadable(settings.topics.audit, reading.unreadable)
+
+
+def _not_done(plan: Plan, how: How) -> str:
+    if how.dry_run:
+        return "Nothing was written: this is what each would do now."
+    if not plan.to_send:
+        return "Nothing was sent, and --yes would send nothing."
+    return f"Nothing was sent: add --yes to send {plural(plan.to_send, 'event')}."
 
 
 def _check_cap(plan: Plan, order: Order, how: How) -> None:

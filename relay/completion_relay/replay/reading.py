@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from completion_relay.audit_trail import AuditTrail
+from completion_relay.audit_trail import AuditTrail, Unreadable
 from completion_relay.replay.again import Changes, Kept
 from completion_relay.replay.checkpoint import ReplayError, read_progress
 from completion_relay.replay.decisions import Decisions
@@ -85,6 +85,11 @@ class Reading:
         self.cut = 0
         """Offsets of its range that the topic has no more and that no run has come to: events at most,
         for a transaction's marker has an offset, too."""
+        self.not_decided: list[str] = []
+        """Of the events that are asked for by their ids, where the trail tells which records these are: those
+        of which it has none."""
+        self.unreadable: list[Unreadable] = []
+        """Records of the trail, as far as it was read, that are no audit records."""
         self._settings = settings
         self._source = source
         self._selection = order.selection
@@ -229,7 +234,7 @@ class Reading:
         selection, topic = self._selection, self._settings.topics.completions
         is_topic = self._source.topic == topic
         begins_with_since = self._source.topic is not None and not selection.offsets
-        decisions, named = await read_trail(
+        told = await read_trail(
             self.trail,
             selection,
             topic=topic,
@@ -238,6 +243,8 @@ class Reading:
             known_until=known_until,
             progress=progress,
         )
+        decisions, named = told.decisions, told.named
+        self.unreadable = told.unreadable
         by_name = is_topic and selection.needs_trail
         there = await self._source.there({n: mark.span for n, mark in self.marks.items()})
         for number, span in there.items():
@@ -251,6 +258,7 @@ class Reading:
                 spans = runs_of(offsets)
             self._spans[number] = spans
         if by_name:
+            self.not_decided = sorted(selection.event_ids - told.decided_ids)
             whole = await self._source.there({number: Span(0, END) for number in there})
             self.gone = self._gone(named, {number: span.begin for number, span in whole.items()})
         self.decisions = decisions

@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from completion_relay.audit_trail import CLOCK_SLACK_MS, AuditEntry, AuditTrail
+from completion_relay.audit_trail import CLOCK_SLACK_MS, AuditEntry, AuditTrail, Unreadable
 from completion_relay.replay.decisions import Decisions, Ended
 from completion_relay.replay.headers import Position
 from completion_relay.replay.selection import Selection
@@ -21,6 +22,19 @@ Named: TypeAlias = Mapping[int, Mapping[int, bool]]
 tells its own, but those that the topic has no more."""
 
 
+@dataclass(slots=True)
+class Told:
+    """What the trail says of events."""
+
+    decisions: Decisions = field(default_factory=Decisions)
+    named: defaultdict[int, dict[int, bool]] = field(default_factory=lambda: defaultdict(dict))
+    """Which records of a topic it names as asked for, as `Named`; none where the selection needs no trail."""
+    decided_ids: set[str] = field(default_factory=set)
+    """Of the events that are asked for by their ids: those of which it has any record."""
+    unreadable: list[Unreadable] = field(default_factory=list)
+    """Records of what was read of it that are no audit records."""
+
+
 async def read_trail(
     trail: AuditTrail,
     selection: Selection,
@@ -30,10 +44,8 @@ async def read_trail(
     known: Iterable[AuditRecord] = (),
     known_until: Mapping[int, int] | None = None,
     progress: Callable[[Progress], None],
-) -> tuple[Decisions, Named]:
+) -> Told:
     """Return what the trail says of events, and which records of a topic it names as asked for.
-
-    None are named where the selection needs no trail.
 
     Args:
         trail: To read, from `since` to its end.
@@ -47,12 +59,14 @@ async def read_trail(
     Raises:
         KafkaError: Kafka cannot be reached, or refuses.
     """
-    decisions, named = Decisions(), defaultdict[int, dict[int, bool]](dict)
+    told = Told()
 
     def note(record: AuditRecord) -> None:
-        decisions.note(record)
+        told.decisions.note(record)
+        if record.event_id in selection.event_ids:
+            told.decided_ids.add(record.event_id)
         if selection.needs_trail and record.topic == topic and _is_named(selection, record):
-            of_partition = named[record.partition]
+            of_partition = told.named[record.partition]
             of_partition[record.offset] = of_partition.get(
                 record.offset, True
             ) and selection.may_be_of(record.occurred_at, record.received_at)
@@ -62,7 +76,7 @@ async def read_trail(
         if since is None or record.decided_at >= since - CLOCK_SLACK_MS * 10**6:
             note(record)
         else:
-            decisions.note(record)
+            told.decisions.note(record)
     # A replay has the id of its event: no other records say anything of these.
     reading = trail.read(
         since=since, event_ids=selection.event_ids, after=known_until, progress=progress
@@ -71,7 +85,9 @@ async def read_trail(
         async for entry in entries:
             if isinstance(entry, AuditEntry):
                 note(entry.record)
-    return decisions, named
+            else:
+                told.unreadable.append(entry)
+    return told
 
 
 def _is_named(selection: Selection, record: AuditRecord) -> bool:

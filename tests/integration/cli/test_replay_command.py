@@ -19,7 +19,7 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 from tests.integration.cli.conftest import Commands
 from tests.integration.cli.trail import decision, write
 from tests.integration.relay.waiting import Scene, completed, event, heartbeat, relay
-from tests.support import PARTITIONS, consume_all, create_topics, eventually
+from tests.support import PARTITIONS, consume_all, create_topics, eventually, produce
 
 from completion_relay.replay import headers as said
 from completion_schemas.dispositions import DeadLetterReason, Disposition
@@ -531,9 +531,32 @@ async def test_a_temporal_that_is_away_is_said_and_the_plan_is_made(
 
 
 async def test_nothing_that_is_asked_for_exits_1(commands: Commands, scene: Scene) -> None:
-    done = await commands("replay", "--event-id", "nobody", "--yes")
+    done = await commands("replay", "--dead-letters", "--yes")
     assert done.code == 1
     assert "Nothing that is on the topic or in the file is asked for." in done.err
+
+
+async def test_an_event_that_is_not_decided_is_named_where_it_is_asked_for_by_its_id(
+    commands: Commands, scene: Scene
+) -> None:
+    """It was on the topic, and was said not to be."""
+    at = await scene.emit(event(_NOBODY, completed(), event_id="waits"))
+    done = await commands("replay", "--event-id", "waits", "--yes")
+    assert done.code == 1
+    audit = scene.topics.audit
+    assert f"No decision about waits is on {audit}: " in done.err
+    assert "Nothing that is on the topic" not in done.err
+    assert [one.offset for one in await on_topic(scene)] == [at.offset]
+
+
+async def test_what_cannot_be_read_of_the_trail_is_said_with_the_plan(
+    commands: Commands, scene: Scene
+) -> None:
+    await put(scene, 1)
+    await produce(scene.kafka, scene.topics.audit, b"garbage")
+    done = await commands("replay", "--from", "1h")
+    assert done.code == 0, done.err
+    assert "1 record on the topic cannot be read as audit records" in done.err
 
 
 async def test_what_is_too_large_with_its_headers_is_said_and_holds_up_nothing(

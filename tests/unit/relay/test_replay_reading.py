@@ -16,6 +16,7 @@ from completion_relay.replay.selection import Selection, Span
 from completion_relay.replay.source import Batch
 from completion_relay.settings import Settings
 from completion_schemas.audit import AuditRecord
+from completion_schemas.dispositions import Disposition
 from completion_schemas.record import KafkaRecord
 from completion_schemas.times import UnixNanos
 
@@ -82,6 +83,35 @@ async def test_of_events_that_the_trail_names_those_alone_are_gone_that_were_not
     named = Selection(event_ids=frozenset({"e"}))
     reading = await prepared(named, Mark("d", Span(10, 50), 20), begin=25, trail=trail)
     assert (reading.gone, reading.cut) == (1, 0)
+
+
+async def test_of_events_asked_for_by_id_those_without_a_decision_are_named() -> None:
+    """Others were found, and nothing was said of these: they may be on the topic, and not decided yet."""
+    trail = MemoryTrail()
+    trail.append(decision("of the topic", decided=1), written=1)
+    ids = frozenset({"of the topic", "of the index", "b", "a"})
+    reading = await prepared(
+        Selection(event_ids=ids),
+        Mark("d", Span(0, 10), 0),
+        begin=0,
+        trail=trail,
+        known=[decision("of the index", decided=1)],
+    )
+    assert reading.not_decided == ["a", "b"]
+
+
+async def test_what_is_no_audit_record_is_kept_to_be_told() -> None:
+    trail = MemoryTrail()
+    trail.append(decision("known", decided=1), written=1)
+    unknown = replace(decision("unknown", decided=1), disposition="revoked")  # type: ignore[arg-type]
+    trail.append(unknown, written=1)
+    reading = await prepared(
+        Selection(dispositions=frozenset(Disposition)),
+        Mark("d", Span(0, 10), 0),
+        begin=0,
+        trail=trail,
+    )
+    assert [(bad.partition, bad.offset) for bad in reading.unreadable] == [(0, 1)]
 
 
 async def gone(selection: Selection, mark: Mark, *, begin: int, offsets: Sequence[int]) -> int:

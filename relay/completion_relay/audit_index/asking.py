@@ -96,6 +96,16 @@ def between(
     return sql, (partition, begin, end, *values)
 
 
+def keys_between(partition: int, begin: int, end: int) -> tuple[str, Sequence[Any]]:
+    """Return the query for the texts of `KEYS` and the numbers in their place, of the rows as of `between`."""
+    names = ", ".join(f"{quoted(name)}, {key}" for name, key in KEYS.items())
+    sql = (
+        f"select {names} from {TABLE} where {PARTITION} = ? "  # noqa: S608 - as above
+        f"and {OFFSET} >= ? and {OFFSET} < ?"
+    )
+    return sql, (partition, begin, end)
+
+
 def _unicode(text: str) -> str:
     # A text of the command line may hold what is no Unicode; no record does.
     return text.encode("utf-8", "replace").decode()

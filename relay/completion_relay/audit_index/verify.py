@@ -6,17 +6,21 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from aiokafka import TopicPartition
 
+from completion_relay.audit_index import asking
 from completion_relay.audit_index.checksum import MODULUS, as_text, digest
-from completion_relay.audit_index.columns import row_of
+from completion_relay.audit_index.columns import key_of, row_of
 from completion_relay.audit_index.store import Progress, Store
 from completion_relay.audit_trail import AuditTrail
 from completion_relay.topic_reader import Offsets
 from completion_relay.topic_reader import Progress as Read
 from completion_schemas.audit import audit_fields
 from completion_schemas.errors import DecodeError
+
+_OFFSETS_AT_ONCE: Final = 100_000
 
 
 @dataclass(slots=True)
@@ -84,6 +88,11 @@ async def verify(
         kept = Sum(of.records, of.checksum)
         if whole != kept:
             problems.append(f"the database has {whole}, and noted {kept} when it was indexed")
+        if lost := await asyncio.to_thread(_not_found_by_id, store, at.partition, of):
+            problems.append(
+                f"{lost} of its rows are not found by their event's or workflow's id: the number in the id's "
+                "place is another"
+            )
         if after[at] != first[at]:
             problems.append("the topic deleted records meanwhile: verify again")
         elif rest != in_topic[at]:
@@ -149,6 +158,18 @@ async def _in_topic(
             read.done += len(records)
             told(read)
     return sums
+
+
+def _not_found_by_id(store: Store, partition: int, of: Progress) -> int:
+    """Return how many rows have another number in an id's place than the id's own: they are in no checksum."""
+    count = 0
+    for first in range(of.begin, of.next, _OFFSETS_AT_ONCE):
+        last = min(of.next, first + _OFFSETS_AT_ONCE)
+        for row in store.select(*asking.keys_between(partition, first, last)):
+            pairs = zip(row[::2], row[1::2], strict=True)
+            # Of a text that is not there the checksum tells.
+            count += any(text is not None and key != key_of(text) for text, key in pairs)
+    return count
 
 
 def _in_database(store: Store, partition: int, of: Progress, first: int) -> tuple[Sum, Sum]:

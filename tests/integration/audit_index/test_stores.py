@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -12,11 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.integration.audit_index.records import chunk_of, rows_of
 from tests.strategies import audit_records
+from tests.unit.relay.trails import MemoryTrail
 
 from completion_relay.audit_filter import AuditFilter
 from completion_relay.audit_index import asking, tables
 from completion_relay.audit_index.checksum import MODULUS, as_text, digest
 from completion_relay.audit_index.columns import OFFSET, fields_of, row_of
+from completion_relay.audit_index.indexing import Indexer
 from completion_relay.audit_index.known import known
 from completion_relay.audit_index.opening import store_at
 from completion_relay.audit_index.store import (
@@ -27,6 +30,7 @@ from completion_relay.audit_index.store import (
     Progress,
     Store,
 )
+from completion_relay.audit_index.verify import verify
 from completion_schemas.audit import AuditRecord, audit_to_json_dict
 from completion_schemas.dispositions import DeadLetterReason, Disposition
 from completion_schemas.times import UnixNanos
@@ -338,6 +342,25 @@ def test_rows_are_those_between_the_offsets_in_their_order(store: Store) -> None
     found = [row[1] for row in store.rows(0, 11, 14)]
     assert found == [11, 12, 13]
     assert all(a < b for a, b in itertools.pairwise(found)), OFFSET
+
+
+@pytest.mark.parametrize("key", ["event_key", "workflow_key"])
+@pytest.mark.parametrize("value", ["7", "null"])
+async def test_verify_tells_of_rows_that_are_not_found_by_their_id(
+    store: Store, database: str, key: str, value: str
+) -> None:
+    """They are in no checksum, and the index answered that there is no such event."""
+    trail = MemoryTrail()
+    for event_id in ("e", "\x00", "\x1a"):
+        trail.append(record(event_id=event_id), written=1)
+    store.prepare(trail.partitions[0].topic, rebuild=True)
+    await Indexer(trail, store).catch_up(asyncio.Event())
+    (whole,) = await verify(trail, store)
+    assert (whole.records, whole.problems) == (3, ())
+    change(database, f"update {tables.TABLE} set {key} = {value} where {OFFSET} = 1")
+    (damaged,) = await verify(trail, store)
+    (problem,) = damaged.problems
+    assert problem.startswith("1 of its rows are not found by their event's or workflow's id")
 
 
 def change(database: str, sql: str) -> None:

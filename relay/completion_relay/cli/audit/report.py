@@ -79,9 +79,10 @@ def report(
     settings = settings_from(config, kafka=kafka, database=database)
     wanted = selection(since=since, until=until, namespace=namespace)
     if wanted.until is None:
-        wanted = dataclasses.replace(wanted, until=UnixNanos(time.time_ns()))
-        if wanted.since is not None and wanted.since > wanted.until:
+        now = UnixNanos(time.time_ns())
+        if wanted.since is not None and wanted.since > now:
             raise InputError("--from is still to come: give a time that is past")
+        wanted = dataclasses.replace(wanted, until=now)
     with reaching_kafka(settings.kafka):
         gathered = asyncio.run(_gather(settings, wanted))
     found, waiting = gathered.figures, gathered.waiting

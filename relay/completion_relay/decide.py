@@ -39,11 +39,9 @@ from completion_relay.verdict import (
 )
 from completion_relay.waiting import Waiting
 from completion_schemas.dispositions import DeadLetterReason, Disposition
-from completion_schemas.events import CompletionEvent, Failed, Heartbeat, Outcome
+from completion_schemas.events import CompletionEvent, Failed, Heartbeat, Outcome, UnixNanos
 from completion_schemas.failures import application_failure
 
-_SEEN_FOR_SECONDS = 1.0
-"""For so long what a look began with is taken for true."""
 _PROOFS = 3
 """How often in a row a refused call must be followed by a look that finds the activity pending before
 the event is given up: a server that comes back may read a moment before it writes."""
@@ -99,6 +97,7 @@ class _Way:
 
     __slots__ = (
         "_bulkhead",
+        "_doubted_at",
         "_event",
         "_looked_at",
         "_means",
@@ -124,6 +123,8 @@ class _Way:
         self._refused: DeadLetter | None = None
         """What is said in the end although Temporal took the failure sent instead."""
         self._measure = Measure(event.outcome, waiting)
+        self._doubted_at = UnixNanos(0)
+        """When the first of the refusals came that were."""
         self._looked_at = 0.0
         """When the latest look before a call was made, seconds of the clock."""
         self._proofs = 0
@@ -182,8 +183,9 @@ class _Way:
                     self._refused, self._outcome = None, self._event.outcome
                     if self._measure.over:
                         self._too_large(self._measure.over)
-            # A relay that was suspended may have been so for longer than an attempt lasts, too.
-            has_waited |= monotonic() - self._looked_at > _SEEN_FOR_SECONDS
+            # A relay that was suspended may have been so for longer than an attempt lasts, too. No look
+            # takes as long by itself: of a slow server each would be made twice.
+            has_waited |= monotonic() - self._looked_at > means.patience.look_timeout
             # Meanwhile the attempt may have timed out, and another one would be completed. Not the
             # permit first and then the only look: a look may go on for `relay.early_timeout`, and
             # duplicates, which one look sorts out, would take permits from completions.
@@ -275,8 +277,10 @@ class _Way:
         if isinstance(found, Decided):
             return self._known(found)
         self._proofs = self._proofs + 1 if isinstance(found, Pending) else 0
-        # With several failing, or none getting through since, it may be the namespace: a
+        # With several failing, or none getting through meanwhile, it may be the namespace: a
         # database that reads and cannot write must not drain the topic, nor take the only event.
+        if self._proofs == 1:
+            self._doubted_at = self._means.clock.now()
         is_doubted = self._proofs >= _PROOFS and self._others_get_through
         if is_doubted and not self._bulkhead.is_sick:
             last = await self._look(until_pending=False, is_given_up=True)
@@ -295,8 +299,8 @@ class _Way:
 
     @property
     def _others_get_through(self) -> bool:
-        since, last = self._so_far.first_failed_at, self._bulkhead.completed_at
-        return since is not None and last is not None and last > since
+        last = self._bulkhead.completed_at
+        return last is not None and last > self._doubted_at
 
     async def _is_of_a_lost_namespace(self, answer: Answer) -> bool:
         # A token names its namespace by id: one of a namespace that was made anew,

@@ -27,16 +27,12 @@ def in_order(held: Assigned, ticket: Ticket | None, plan: Plan, former: Former) 
     """
     if plan.key is None:
         return former
-    first, said, events = plan.delivery.offset, former.behind, _events(held, ticket, plan)
+    first, said, events = plan.delivery.offset, former.behind, events_of(held, ticket, plan)
     behind = held.order.before(plan.key, first)
     # One that was too large for the parked topic is not known to be parked after a restart: it is
     # read again, or will be, and undecided till then.
     if events is not None and said is not None and said < first and not events.is_settled(said):
         behind = said if behind is None else max(said, behind)
-    # Its own first record is read again, and has to be done with before: who found the copy decided and that
-    # one not, after a crash, would decide it anew.
-    if events is not None and held.order.copies.has(first) and not events.is_settled(first):
-        behind = first
     return former if behind == said else replace(former, behind=behind)
 
 
@@ -58,14 +54,14 @@ async def without_what_is_gone(
         former: The same.
         ends: Asks Kafka where a partition of the events ends, by its number; None: it does not say.
     """
-    events, said = _events(held, ticket, plan), former.behind
+    events, said = events_of(held, ticket, plan), former.behind
     if events is None or said is None or said < events.next_offset or events.is_settled(said):
         return former
     end = await ends(plan.delivery.partition)
     return former if end is None or said < end else replace(former, behind=None)
 
 
-def _events(held: Assigned, ticket: Ticket | None, plan: Plan) -> PartitionLedger | None:
+def events_of(held: Assigned, ticket: Ticket | None, plan: Plan) -> PartitionLedger | None:
     """Return that of the partition that a parked one was in first; None: this member does not have it."""
     if ticket is None or plan.delivery.partition != held.partition.partition:
         return None

@@ -319,9 +319,12 @@ class Takeover:
         events = TopicPartition(of, number)
         if ticket.partition != number or events not in starts:
             return  # another member has them, of a version that shares them out otherwise
-        if not is_new or starts[events].is_to_come(ticket.offset, end=ends[events]):
+        is_to_come = starts[events].is_to_come(ticket.offset, end=ends[events])
+        if is_to_come or not is_new:
             what = fingerprint(record.key, record.value, without_ticket(record.headers))
-            both.order.copies.note(ticket.offset, at=record.offset, what=what)
+            both.order.copies.note(
+                ticket.offset, at=record.offset, what=what, is_to_come=is_to_come
+            )
 
 
 def _writing_for(partition: TopicPartition) -> str:

@@ -14,7 +14,7 @@ from completion_relay.decision import Decision, Delivery, Former, Park
 from completion_relay.entry import Entry
 from completion_relay.heeding import Ends, Heeding
 from completion_relay.identity import RecordMark
-from completion_relay.in_order import in_order, without_what_is_gone
+from completion_relay.in_order import events_of, in_order, without_what_is_gone
 from completion_relay.instruction import Hold, held_back, who_and_why
 from completion_relay.lanes import Lane, OvertakenError
 from completion_relay.observe import Observer
@@ -199,6 +199,11 @@ class Work:
         former = self._former or (_FRESH if ticket is None else ticket.former)
         if ticket is not None:
             former = await without_what_is_gone(held, ticket, plan, former, workshop.ends)
+        if ticket is not None and self._awaits_first(plan):
+            with contextlib.suppress(OvertakenError):
+                await self._until_its_time(ticket, plan, former, lane)
+            if self._awaits_first(plan):
+                return _held_up("its first record is read again, and comes before it", former)
         former = in_order(held, ticket, plan, former)
         self._heed(plan, former)
         is_free = former.behind is None and not former.failed_itself
@@ -215,21 +220,28 @@ class Work:
         if hold is not None and plan.key is not None:
             return held_back(hold, former)
         if former.behind is not None:
-            return _behind(former)
+            return _held_up("an earlier event of the activity is parked", former)
         return await workshop.pipeline.decide(plan, lane, place=held.place, former=former)
 
     def _has_later_copy(self, plan: Plan) -> bool:
         first, at = plan.delivery, None if self._ticket is None else self._delivery.offset
-        is_event = plan.event is not None  # only these are parked
-        return is_event and self._held.order.copies.has_later(first.offset, first.record, at=at)
+        is_parked = (
+            plan.key is not None
+        )  # only such are, and a copy that is none would not wait for the first
+        return is_parked and self._held.order.copies.has_later(first.offset, first.record, at=at)
+
+    def _awaits_first(self, plan: Plan) -> bool:
+        events = None if plan.key is None else events_of(self._held, self._ticket, plan)
+        return events is not None and self._held.order.copies.awaits(plan.delivery.offset, events)
 
     def _told(self, plan: Plan) -> Told | None:
         instructions = self._held.place.instructions
-        return instructions.of(_mark(plan)) if instructions else None
+        is_heeded = instructions and not self._awaits_first(plan)
+        return instructions.of(_mark(plan)) if is_heeded else None
 
     def _heed(self, plan: Plan, former: Former) -> None:
-        # Not while its own first record is to come, which would not know of it.
-        if self._held.place.instructions and former.behind != plan.delivery.offset:
+        # Not while its first record is to come: what is there may be meant.
+        if self._held.place.instructions and not self._awaits_first(plan):
             self._held.place.heed(_mark(plan), former)
 
     @property
@@ -324,9 +336,9 @@ def _mark(plan: Plan) -> RecordMark:
     return plan.delivery.mark("" if plan.event is None else plan.event.event_id)
 
 
-def _behind(former: Former) -> Park:
+def _held_up(reason: str, former: Former) -> Park:
     return Park(
-        reason="an earlier event of the activity is parked",
+        reason=reason,
         former=replace(former, failed_itself=False),
         status=None,
     )

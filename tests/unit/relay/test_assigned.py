@@ -91,3 +91,12 @@ def test_deleted_records_and_a_map_that_cannot_be_read_are_both_told() -> None:
     assert start.problem is not None
     assert "metadata" in start.problem
     assert start.deleted is not None
+
+
+@pytest.mark.parametrize(
+    ("offset", "is_to_come"),
+    [(49, False), (50, True), (60, False), (62, False), (63, True), (69, True), (70, False)],
+)
+def test_what_is_to_come_is_what_is_there_and_not_decided(offset: int, *, is_to_come: bool) -> None:
+    start = start_of(committed(50, range(60, 63)), beginning=0, end=70)
+    assert start.is_to_come(offset, end=70) is is_to_come

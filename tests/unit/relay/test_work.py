@@ -428,14 +428,29 @@ async def test_an_event_does_not_wait_for_one_that_its_topic_has_lost() -> None:
     assert audit_of(bench.entries[0]).disposition is Disposition.APPLIED
 
 
-def found_again(bench: Bench, one: CompletionEvent, *copies: Delivery, first: int) -> None:
+def to_skip(event_id: str) -> Instruction:
+    return Instruction(
+        topic=TOPICS.completions,
+        partition=PARTITION,
+        offset=7,
+        event_id=event_id,
+        by="ann",
+        why="by mistake",
+        at=NOW,
+        until=None,
+    )
+
+
+def found_again(
+    bench: Bench, one: CompletionEvent, *copies: Delivery, first: int, is_to_come: bool = True
+) -> None:
     """Have a takeover find an event's copies although its first record is to come: the offsets were set back."""
     bench.ledger(TOPICS.completions)
     record = fresh(one, first).record
     for copy in copies:
         bench.order.park(bench.key(one), first)
         what = fingerprint(record.key, record.value, record.headers)
-        bench.order.copies.note(first, at=copy.offset, what=what)
+        bench.order.copies.note(first, at=copy.offset, what=what, is_to_come=is_to_come)
 
 
 async def test_of_an_event_that_is_there_more_than_once_the_last_copy_counts() -> None:
@@ -460,6 +475,48 @@ async def test_of_an_event_that_is_there_more_than_once_the_last_copy_counts() -
     assert bench.entries[2].offset == 42
 
 
+async def test_a_copy_does_not_wait_for_a_first_record_that_its_topic_has_lost() -> None:
+    """It was made anew, or lost its end; one that was parked twice waited for ever, and could not be skipped."""
+    bench = Bench([OK])
+    earlier, last = (parked(bench, event(), first=7, at=at, seconds=0.0) for at in (41, 42))
+    found_again(bench, event(), earlier, last, first=7, is_to_come=False)
+    bench.receive(earlier)
+    bench.receive(last)
+    await bench.done()
+    assert bench.entries[0].records == ()
+    assert audit_of(bench.entries[1]).disposition is Disposition.APPLIED
+
+
+async def test_a_copy_that_is_behind_another_event_still_says_so_while_it_waits_for_its_first_record() -> (
+    None
+):
+    bench = Bench()
+    behind = replace(HALTED, former=replace(HALTED.former, behind=5))
+    copy = parked(bench, event(), first=7, at=41, seconds=0.0, after=behind)
+    found_again(bench, event(), copy, first=7)
+    bench.receive(copy)
+    await bench.done()
+    (again,) = copies(bench)
+    assert read_ticket(again.headers, of=TOPICS.completions).former.behind == 5
+
+
+async def test_an_instruction_for_another_event_at_the_place_of_a_parked_one_is_kept_for_that() -> (
+    None
+):
+    """The topic was made anew: the old copy ended it as refused, and the event was applied."""
+    bench = Bench()
+    copy = parked(bench, event("e-before"), first=7, at=41, seconds=0.0)
+    found_again(bench, event("e-before"), copy, first=7)
+    bench.instructions.tell(to_skip("e-anew"))
+    bench.receive(copy)
+    await bench.done()
+    bench.ledger(TOPICS.completions).receive(7, size=1, at=0.0)
+    bench.receive(fresh(event("e-anew"), 7))
+    await bench.done()
+    audit = audit_of(bench.entries[1])
+    assert (audit.event_id, audit.disposition) == ("e-anew", Disposition.SKIPPED)
+
+
 async def test_another_record_at_the_place_of_a_parked_one_is_decided_and_so_is_that() -> None:
     """The topic was made anew: neither may be lost for the other."""
     bench = Bench([OK, OK])
@@ -479,18 +536,7 @@ async def test_a_copy_waits_until_its_first_record_is_done_with_whatever_an_oper
     bench = Bench()
     copy = parked(bench, event(), first=7, at=41, seconds=0.0)
     found_again(bench, event(), copy, first=7)
-    bench.instructions.tell(
-        Instruction(
-            topic=TOPICS.completions,
-            partition=PARTITION,
-            offset=7,
-            event_id="e-1",
-            by="ann",
-            why="by mistake",
-            at=NOW,
-            until=None,
-        )
-    )
+    bench.instructions.tell(to_skip("e-1"))
     bench.receive(copy)
     await bench.done()
     (again,) = copies(bench)

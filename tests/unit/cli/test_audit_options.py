@@ -40,7 +40,16 @@ def test_a_span_that_ends_before_it_begins_is_refused(command: str, times: tuple
     since, until = times
     done = invoke(command, "--from", since, "--to", until)
     assert done.exit_code == 2
-    assert done.stderr == ("error: --to is not after --from: give a later time, or leave it out\n")
+    assert done.stderr == (
+        f"error: --to {until} is not after --from {since}, which may be the default: give an earlier "
+        "--from, or a later --to\n"
+    )
+
+
+def test_a_time_before_the_default_begin_is_refused_with_that() -> None:
+    done = invoke("list", "--to", "2026-01-31")
+    assert done.exit_code == 2
+    assert "--from 24h, which may be the default" in done.stderr
 
 
 def test_a_report_of_what_is_still_to_come_is_refused() -> None:

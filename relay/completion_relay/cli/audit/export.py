@@ -73,8 +73,8 @@ def export(
 
     Fields are those of `--json`, times whole nanoseconds since 1970 in all three formats, and text is
     UTF-8, on standard output too. The file is there when all of it is written; until then it is
-    FILE.part. What is no regular file, as a FIFO, is written to as it comes. Exits 0 also where there was nothing to write. Where an index is asked, it is said on
-    standard error how far that goes.
+    FILE.part. What is no regular file, as a FIFO, is written to as it comes. Exits 0 also where there
+    was nothing to write. Where an index is asked, it is said on standard error how far that goes.
 
     A TIME is `2026-01-31T12:00:00Z`, `2026-01-31` (midnight UTC), `now`, or how long ago: `90s`,
     `15m`, `1h`, `2d`.

@@ -124,7 +124,10 @@ def selection(
     begin = parse_time("--from", since, now) if since else None
     end = parse_time("--to", until, now) if until else None
     if begin is not None and end is not None and end <= begin:
-        raise InputError("--to is not after --from: give a later time, or leave it out")
+        raise InputError(
+            f"--to {until} is not after --from {since}, which may be the default: give an earlier --from, or "
+            "a later --to"
+        )
     return AuditFilter(
         since=begin,
         until=end,

@@ -196,7 +196,7 @@ def _print_bounds(story: _Story) -> None:
 
 def _asked(settings: Settings, wanted: Wanted, since: str | None) -> AuditFilter:
     """Return what to ask the trail for: of one that is meant by its place that delivery alone."""
-    asked = selection(since=since, event_id=wanted.event_id)
+    asked = selection(since=since, event_id=wanted.event_id or None)
     if wanted.place is None:
         return asked
     return dataclasses.replace(asked, place=(settings.topics.completions, *wanted.place))

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import typer
-from tests.pages import ROOT, our_commands
+from tests.pages import ROOT, our_commands, text_of
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_group
@@ -29,6 +29,7 @@ from completion_relay.settings import Settings
 from completion_schemas.cloudevents import decode_record
 from completion_schemas.events import Completed
 
+README = text_of("README.md")
 PAGES = ("README.md", "relay/OPERATIONS.md", "relay/DRILLS.md")
 
 pytestmark = pytest.mark.source_tree
@@ -43,9 +44,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def blocks(language: str) -> list[str]:
     """Return the README's blocks of a language."""
-    # Read here, not at import: where the wheel is tried, nobody has the page, nor these tests.
-    readme = (ROOT / "README.md").read_text("utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
 KCAT = """#!/bin/sh

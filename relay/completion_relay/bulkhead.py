@@ -16,7 +16,6 @@ from completion_relay.limit import ConcurrencyLimit, Pace
 from completion_relay.neighbours import Neighbours
 from completion_relay.permits import Admits, Permits, Ticket
 from completion_relay.weather import Streak
-from completion_schemas.events import UnixNanos
 
 _AFTER_AN_OUTAGE = 8
 """Calls at once with which a namespace begins anew: everybody else comes back in the same moment."""
@@ -81,8 +80,9 @@ class Bulkhead(Admits):
         a wave of NOT_FOUND takes no permit of a completion."""
         self.looks_freed = Bell()
         """Rings when looks have to be trials no more: those that queue for one need not go on with that."""
-        self.completed_at: UnixNanos | None = None
-        """When a completion was last answered OK: a server may describe for as long as it writes nothing."""
+        self.completed_at = float("-inf")
+        """When a completion was last answered OK, seconds of the clock: a server may describe for as long as it
+        writes nothing."""
         self._limit = ConcurrencyLimit(maximum=maximum)
         self._pace = None if rate is None else Pace(rate)
         self._wait_after = wait_after

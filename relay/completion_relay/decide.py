@@ -39,7 +39,7 @@ from completion_relay.verdict import (
 )
 from completion_relay.waiting import Waiting
 from completion_schemas.dispositions import DeadLetterReason, Disposition
-from completion_schemas.events import CompletionEvent, Failed, Heartbeat, Outcome, UnixNanos
+from completion_schemas.events import CompletionEvent, Failed, Heartbeat, Outcome
 from completion_schemas.failures import application_failure
 
 _PROOFS = 3
@@ -123,12 +123,12 @@ class _Way:
         self._refused: DeadLetter | None = None
         """What is said in the end although Temporal took the failure sent instead."""
         self._measure = Measure(event.outcome, waiting)
-        self._doubted_at = UnixNanos(0)
-        """When the first of the refusals came that were."""
         self._looked_at = 0.0
         """When the latest look before a call was made, seconds of the clock."""
         self._proofs = 0
         """Refusals in a row that were the event's own."""
+        self._doubted_at = 0.0
+        """When the first of them came, seconds of the clock."""
 
     async def go(self) -> Decision | Park:
         try:
@@ -280,8 +280,9 @@ class _Way:
         # With several failing, or none getting through meanwhile, it may be the namespace: a
         # database that reads and cannot write must not drain the topic, nor take the only event.
         if self._proofs == 1:
-            self._doubted_at = self._means.clock.now()
-        is_doubted = self._proofs >= _PROOFS and self._others_get_through
+            self._doubted_at = self._means.clock.monotonic()
+        others_get_through = self._bulkhead.completed_at > self._doubted_at
+        is_doubted = self._proofs >= _PROOFS and others_get_through
         if is_doubted and not self._bulkhead.is_sick:
             last = await self._look(until_pending=False, is_given_up=True)
             if not isinstance(last, Pending):
@@ -296,11 +297,6 @@ class _Way:
                 )
             )
         return await self._waiting.after(answer)
-
-    @property
-    def _others_get_through(self) -> bool:
-        last = self._bulkhead.completed_at
-        return last is not None and last > self._doubted_at
 
     async def _is_of_a_lost_namespace(self, answer: Answer) -> bool:
         # A token names its namespace by id: one of a namespace that was made anew,

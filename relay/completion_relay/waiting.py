@@ -84,7 +84,7 @@ class Waiting:
         self.so_far.heard(answer.status, self.means.clock.now())
         self._gate.noted(self.mark, sign)
         if answer.status is Status.OK:
-            self.bulkhead.completed_at = self.means.clock.now()
+            self.bulkhead.completed_at = ended
         match sign:
             case Sign.WELL:
                 self.bulkhead.succeeded(started=started, ended=ended)

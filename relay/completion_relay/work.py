@@ -225,10 +225,10 @@ class Work:
 
     def _has_later_copy(self, plan: Plan) -> bool:
         first, at = plan.delivery, None if self._ticket is None else self._delivery.offset
-        is_parked = (
-            plan.key is not None
-        )  # only such are, and a copy that is none would not wait for the first
-        return is_parked and self._held.order.copies.has_later(first.offset, first.record, at=at)
+        # What has no key is not parked; a copy that has none any more would not wait for its first record.
+        return plan.key is not None and self._held.order.copies.has_later(
+            first.offset, first.record, at=at
+        )
 
     def _awaits_first(self, plan: Plan) -> bool:
         events = None if plan.key is None else events_of(self._held, self._ticket, plan)

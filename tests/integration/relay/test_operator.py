@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from aiokafka.structs import OffsetAndMetadata, RecordMetadata
-from temporalio.client import WorkflowExecutionStatus
+from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 from tests.integration.relay.process import run, topic_settings
 from tests.integration.relay.test_beyond_the_end import commit
 from tests.integration.relay.test_parking import Missing
@@ -138,14 +138,7 @@ async def test_an_event_that_was_parked_and_skipped_stays_so_when_the_group_is_l
 ) -> None:
     """It was skipped where it was first, and applied by the copy that it had left."""
     settings = patient(scene, park_initial=0.2, park_maximum=0.5)
-    handle, reference = await scene.waiting()
-    at = await emit(scene, event(reference, completed(), event_id="e-1"))
-    await instruct(settings, said(at, "e-1", seconds=600.0), wait=0)
-    async with relay(settings):
-        await is_parked(scene)
-        skipped = await instruct(settings, said(at, "e-1"), wait=30)
-        assert isinstance(skipped, AuditRecord)
-        await nothing_left(scene, settings.kafka.group_id)
+    handle, at = await parked_and_skipped(scene, settings, copies=1)
     lost = settings.model_copy(
         update={"kafka": settings.kafka.model_copy(update={"group_id": f"{at.topic}.anew"})}
     )
@@ -186,18 +179,27 @@ async def test_an_event_that_was_parked_twice_and_skipped_stays_so_when_the_park
     scene: Scene,
 ) -> None:
     settings = patient(scene, park_initial=0.2, park_maximum=0.5)
-    handle, reference = await scene.waiting()
-    at = await emit(scene, event(reference, completed(), event_id="e-1"))
-    await instruct(settings, said(at, "e-1", seconds=600.0), wait=0)
-    async with relay(settings):
-        await is_parked(scene, times=2)
-        await instruct(settings, said(at, "e-1"), wait=30)
-        await nothing_left(scene, settings.kafka.group_id)
+    handle, at = await parked_and_skipped(scene, settings, copies=2)
     await commit(scene, at.partition, OffsetAndMetadata(0, ""), topic=scene.topics.parked)
     async with relay(settings):
         await nothing_left(scene, settings.kafka.group_id)
     assert [one.disposition for one in await scene.audit()] == [Disposition.SKIPPED] * 2
     assert (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
+
+
+async def parked_and_skipped(
+    scene: Scene, settings: Settings, *, copies: int
+) -> tuple[WorkflowHandle[Any, Any], RecordMetadata]:
+    """Have an event parked, with so many copies at least, and then skipped; return who waits, and its place."""
+    handle, reference = await scene.waiting()
+    at = await emit(scene, event(reference, completed(), event_id="e-1"))
+    await instruct(settings, said(at, "e-1", seconds=600.0), wait=0)
+    async with relay(settings):
+        await is_parked(scene, times=copies)
+        skipped = await instruct(settings, said(at, "e-1"), wait=30)
+        assert isinstance(skipped, AuditRecord)
+        await nothing_left(scene, settings.kafka.group_id)
+    return handle, at
 
 
 async def is_parked(scene: Scene, *, times: int = 1) -> None:

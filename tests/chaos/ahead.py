@@ -2,8 +2,8 @@
 
 What is settled ahead stands in the commit's metadata (`offset_map.py`), for whoever has the
 partition next. A commit does not name its member, but it is written in one transaction with the
-audit records of what it settles: so it is of the relay that audited what it says is settled
-and the commit before did not.
+audit records of what it settles: so it is of the relay that audited, or was the first to park, what it
+says is settled and the commit before did not.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tests.chaos.found import Commit, Finding, Found, by_its_position
+from tests.chaos.found import Commit, Finding, Found, Log, by_its_position
 
 from completion_relay.offset_map import MetadataError, decode
 
@@ -38,6 +38,8 @@ class Maps:
     """Commits that had something ahead, by relay."""
     taken_over: Counter[tuple[str, str]]
     """Partitions that passed from one relay to another with something ahead, by the two."""
+    held: Counter[str]
+    """Partitions whose last commit has something ahead, by the relay that has them."""
 
 
 def judge_ahead(found: Found, finding: Callable[[str], Finding]) -> None:
@@ -62,17 +64,17 @@ def judge_ahead(found: Found, finding: Callable[[str], Finding]) -> None:
         ahead[one.partition] = one.ahead
 
 
-def maps_of(found: Found) -> Maps:
+def maps_of(log: Log) -> Maps:
     """Return who committed maps, and who took them over.
 
     Args:
-        found: What is there.
+        log: What is there.
     """
     committed: Counter[str] = Counter()
     taken_over: Counter[tuple[str, str]] = Counter()
     last: dict[int, Settled] = {}
     owners: dict[int, str] = {}
-    for one in _settled(found):
+    for one in _settled(log):
         before, owner = last.get(one.partition), owners.get(one.partition, one.relay)
         committed[one.relay] += bool(one.ahead and one.relay)
         if before and before.ahead and one.relay and owner != one.relay:
@@ -80,23 +82,26 @@ def maps_of(found: Found) -> Maps:
         last[one.partition] = one
         if one.relay:
             owners[one.partition] = one.relay
-    return Maps(+committed, taken_over)
+    held = Counter(owners.get(partition, "") for partition, one in last.items() if one.ahead)
+    del held[""]
+    return Maps(+committed, taken_over, held)
 
 
-def _settled(found: Found) -> Iterator[Settled]:
+def _settled(log: Log) -> Iterator[Settled]:
     there: defaultdict[int, set[int]] = defaultdict(set)
-    for partition, offset in found.main:
+    for partition, offset in log.main:
         there[partition].add(offset)
-    audit = by_its_position(found.audit)
+    settled_by = {at: records[0].relay_id for at, records in by_its_position(log.audit).items()}
+    settled_by |= {at: relays[0] for at, relays in log.parked.items()}
     before: dict[int, frozenset[int]] = {}
-    for commit in found.commits:
-        if commit.topic != found.topic:
+    for commit in log.commits:
+        if commit.topic != log.topic:
             continue
         at = commit.partition
         behind = frozenset(offset for offset in there[at] if offset < commit.offset)
         ahead = frozenset(_ahead(commit, there[at] - behind))
         new = (behind | ahead) - before.get(at, frozenset())
-        relays = {audit[at, offset][0].relay_id for offset in new if (at, offset) in audit}
+        relays = {settled_by[at, offset] for offset in new if (at, offset) in settled_by}
         before[at] = behind | ahead
         yield Settled(at, behind, ahead, relays.pop() if len(relays) == 1 else "")
 

@@ -16,6 +16,7 @@ Position = tuple[int, int]
 """Partition and offset on the main topic."""
 
 DLQ = "completion-dlq-"
+_PARK = "completion-park-"
 _EXAMPLES = 5
 
 
@@ -49,14 +50,25 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What is there at the end of a run."""
+class Log:
+    """What Kafka has of the events, and of who settled them."""
 
     topic: str
     """The main topic."""
     main: Mapping[Position, KafkaRecord]
     audit: Sequence[AuditRecord]
     """Read with `read_committed`."""
+    parked: Mapping[Position, Sequence[str]]
+    """Which of the main topic were parked, and by which relays, the first one first; read with
+    `read_committed`."""
+    commits: Sequence[Commit]
+    """All commits of the group, oldest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found(Log):
+    """What is there at the end of a run."""
+
     dead_letters: Sequence[KafkaRecord]
     """Read with `read_committed`."""
     signals: Sequence[KafkaRecord]
@@ -67,8 +79,6 @@ class Found:
     """Every end that history has for an activity."""
     started: Mapping[Address, Started]
     """Of activities that have ended: before, history says nothing of their attempts."""
-    commits: Sequence[Commit]
-    """All commits of the group, oldest first."""
     uncommitted: Mapping[str, int]
     """Records behind the committed offset, by topic and partition as text."""
 
@@ -112,6 +122,20 @@ def by_its_position(audit: Iterable[AuditRecord]) -> dict[Position, list[AuditRe
 
 def origin(letter: KafkaRecord) -> Position:
     """Return the position that a dead letter says it is of; -1 for what it does not say."""
-    headers = dict(letter.headers)
-    partition, offset = (headers.get(f"{DLQ}{name}") or b"-1" for name in ("partition", "offset"))
+    return _origin(dict(letter.headers), DLQ)
+
+
+def parked_by(copies: Iterable[KafkaRecord]) -> dict[Position, list[str]]:
+    """Return the positions that parked records are of, and which relays wrote them, in order."""
+    relays: defaultdict[Position, list[str]] = defaultdict(list)
+    for copy in copies:
+        headers = dict(copy.headers)
+        relays[_origin(headers, _PARK)].append((headers.get(f"{_PARK}relay-id") or b"").decode())
+    return dict(relays)
+
+
+def _origin(headers: Mapping[str, bytes | None], prefix: str) -> Position:
+    partition, offset = (
+        headers.get(f"{prefix}{name}") or b"-1" for name in ("partition", "offset")
+    )
     return int(partition), int(offset)

@@ -13,7 +13,7 @@ from aiokafka.structs import ConsumerRecord
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
-from tests.chaos.found import Commit, Ended, Found, Started
+from tests.chaos.found import Commit, Ended, Found, Log, Started, parked_by
 from tests.chaos.script import Address
 from tests.support import committed_offsets, consume_all
 
@@ -50,22 +50,43 @@ async def gather(
         history = await client.get_workflow_handle(workflow).fetch_history()
         read_history(workflow, history.events, results, ends)
         started |= read_attempts(workflow, history.events)
-    read_odd_headers()
-    main = await consume_all(kafka, topics["completions"])
+    log = await read_log(kafka, group, topics)
     return Found(
+        topic=log.topic,
+        main=log.main,
+        audit=log.audit,
+        parked=log.parked,
+        commits=log.commits,
+        dead_letters=[_plain(record) for record in await consume_all(kafka, topics["dead_letter"])],
+        signals=[_plain(record) for record in await consume_all(kafka, topics["signals"])],
+        results=results,
+        ends=ends,
+        started=started,
+        uncommitted=await uncommitted(kafka, group, topics),
+    )
+
+
+async def read_log(kafka: str, group: str, topics: Mapping[str, str]) -> Log:
+    """Return what Kafka has of the events now, and of who settled them.
+
+    Args:
+        kafka: `bootstrap_servers`.
+        group: The relays' consumer group.
+        topics: As `gather`'s.
+    """
+    read_odd_headers()
+    # First: what a commit of them says is settled has its records in the same transaction.
+    of_the_group = await commits(kafka, group)
+    main = await consume_all(kafka, topics["completions"])
+    return Log(
         topic=topics["completions"],
         main={(record.partition, record.offset): _plain(record) for record in main},
         audit=[
             decode_audit(record.value or b"")
             for record in await consume_all(kafka, topics["audit"])
         ],
-        dead_letters=[_plain(record) for record in await consume_all(kafka, topics["dead_letter"])],
-        signals=[_plain(record) for record in await consume_all(kafka, topics["signals"])],
-        results=results,
-        ends=ends,
-        started=started,
-        commits=await commits(kafka, group),
-        uncommitted=await uncommitted(kafka, group, topics),
+        parked=parked_by(map(_plain, await consume_all(kafka, topics["parked"]))),
+        commits=of_the_group,
     )
 
 

@@ -31,7 +31,7 @@ def found(*commits: Commit, relays: str) -> Found:
 
 def test_a_commit_is_of_the_relay_that_audited_what_it_settles_anew() -> None:
     seen = found(FIRST, SECOND, LAST, relays=PASSED)
-    assert maps_of(seen) == Maps({"a": 1, "b": 1}, {("a", "b"): 1})  # type: ignore[arg-type]
+    assert maps_of(seen) == Maps({"a": 1, "b": 1}, {("a", "b"): 1}, {})  # type: ignore[arg-type]
 
 
 def test_who_goes_on_alone_takes_nothing_over() -> None:
@@ -40,12 +40,24 @@ def test_who_goes_on_alone_takes_nothing_over() -> None:
 
 def test_a_partition_that_passes_with_nothing_ahead_is_not_counted() -> None:
     seen = found(Commit("t", 0, 4), SECOND, LAST, relays="aaaa" + "b" * 11)
-    assert maps_of(seen) == Maps({"b": 1}, {})  # type: ignore[arg-type]
+    assert maps_of(seen) == Maps({"b": 1}, {}, {})  # type: ignore[arg-type]
 
 
 def test_a_commit_that_settles_nothing_anew_is_nobodys() -> None:
     seen = found(FIRST, FIRST, LAST, relays=PASSED)
-    assert maps_of(seen) == Maps({"a": 1}, {("a", "b"): 1})  # type: ignore[arg-type]
+    assert maps_of(seen) == Maps({"a": 1}, {("a", "b"): 1}, {})  # type: ignore[arg-type]
+
+
+def test_who_has_a_partition_holds_what_its_last_commit_has_ahead() -> None:
+    assert maps_of(found(FIRST, relays=PASSED)).held == {"a": 1}
+    assert maps_of(found(FIRST, SECOND, relays=PASSED)).held == {"b": 1}
+    assert maps_of(found(FIRST, SECOND, LAST, relays=PASSED)).held == {}
+
+
+def test_what_was_parked_was_settled_by_who_parked_it_first() -> None:
+    audited = found(FIRST, relays="bbaa" + "b" * 11)
+    seen = dataclasses.replace(audited, parked={(0, 0): ["a", "c"]})
+    assert maps_of(seen).held == {"a": 1}
 
 
 def test_commits_of_other_topics_have_no_part_in_it() -> None:

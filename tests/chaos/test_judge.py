@@ -163,6 +163,7 @@ WELL = Found(
         for offset, item in enumerate(ITEMS)
     },
     audit=AUDIT,
+    parked={},
     dead_letters=LETTERS,
     signals=[signal()],
     results={

@@ -48,7 +48,7 @@ async def test_an_earlier_relay_beside_this_one_loses_and_doubles_nothing(
 ) -> None:
     report = await upgrade(Upgrade(revision=revision), tmp_path, progress())
     of_each = {name: count for name, count in report.told.items() if name.endswith("relay")}
-    assert len(of_each) == 6
+    assert len(of_each) == 7
     assert all(of_each.values()), of_each
     assert report.wrong == {}
     assert report.is_well

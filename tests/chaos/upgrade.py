@@ -3,10 +3,11 @@
     python -m tests.chaos.upgrade [--revision REV] [--seed N] [--activities N] [--seconds N]
 
 Both are in one group on Apache Kafka. While events come, the earlier one is killed, and
-started again when the other has its partitions; then this tree's; at last the earlier one
-is stopped, as an upgrade does, and more events come. Nothing may be lost or doubled. Many
-events wait for their activity, so that later ones are settled ahead of them: each of the
-two has to go on from what the other's commits say of that.
+started again when the other has its partitions and has parked what waits there; then this
+tree's; at last the earlier one is stopped, as an upgrade does, and more events come. Nothing may
+be lost or doubled. Many events wait for their activity, which is scheduled when the other has
+gone on, so that later ones are settled ahead of them: each of the two has to go on from what the
+other's commits say.
 """
 
 from __future__ import annotations
@@ -22,42 +23,33 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from prometheus_client.parser import text_string_to_metric_families
 from tests.apache.kafka import ApacheKafka
 from tests.chaos.ahead import maps_of
 from tests.chaos.command import CANNOT_RUN, count, finish, positive, progress
 from tests.chaos.emit import Emitter
-from tests.chaos.found import Finding, Found
+from tests.chaos.found import Finding, Found, by_its_position
 from tests.chaos.gather import gather
 from tests.chaos.judge import judge
 from tests.chaos.load import Waiting, connect
-from tests.chaos.relays import Line, RelayProcess
+from tests.chaos.members import GROUP, Members, is_old
+from tests.chaos.relays import Line
 from tests.chaos.report import Report, events_by_kind, load_figures
 from tests.chaos.revisions import NoRevisionError, before_the_newest_schema, resolved, unpack
-from tests.chaos.script import UPGRADE, addresses, early_ones, script
-from tests.chaos.steps import SETTINGS, TOPICS, all_end, create_topics, settle
+from tests.chaos.script import UPGRADE, Address, addresses, early_ones, script
+from tests.chaos.steps import TOPICS, all_end, create_topics, settle
 from tests.support import eventually
 
 from completion_relay.embedded import TemporalServer
-from completion_relay.topics import DEFAULT_PARTITIONS
 
-_GROUP = "upgrade"
-_OLD = "earlier"
 _KINDS = {True: "earlier", False: "later"}
 """The two relays as the figures name them."""
 _PARTS = 4
 """Of the events: amid the first the earlier relay is killed, amid the second the later one, amid the
 third the earlier one stops; the last come after the upgrade."""
 _AMID = 0.9
-"""So much of a part is on the topic then, and the early events of its last seconds still wait."""
-_TAKEN_SECONDS = 60.0
-"""How long it may take until the partitions of a killed relay are another's: its session, at least."""
+"""So much of a part is on the topic then."""
 _EMIT_SECONDS = 120.0
 """How much longer than asked for emitting may take on a slow machine."""
-
-
-def _is_old(relay_id: str) -> bool:
-    return relay_id.startswith(_OLD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +82,17 @@ async def upgrade(asked: Upgrade, folder: Path, say: Callable[[str], None]) -> R
         await stack.enter_async_context(temporal)
         await stack.enter_async_context(kafka)
         await create_topics(kafka.address)
-        members = _Members(
+        members = Members(
             Line(kafka=kafka.address, temporal=temporal.address), folder, earlier, say
         )
         stack.push_async_callback(members.close)
         client = await connect(temporal.address)
         waiting = Waiting(client)
+
+        async def begin(address: Address) -> None:
+            await members.may_begin.wait()
+            await waiting.begin(address)
+
         async with waiting.worker():
             await waiting.start(activities, say, late=early_ones(items))
             await asyncio.gather(members.start(old=True), members.start(old=False))
@@ -105,32 +102,35 @@ async def upgrade(asked: Upgrade, folder: Path, say: Callable[[str], None]) -> R
                 TOPICS["completions"],
                 asked.seed,
                 waiting.references,
-                begin=waiting.begin,
+                begin=begin,
             )
 
             async def emit(part: int, amid: Callable[[], Awaitable[None]] | None = None) -> None:
-                """Emit a part of the events, amid which something happens."""
+                """Emit a part of the events; early ones wait until what happens amid it is over."""
                 size = -(-len(items) // _PARTS)
                 some = items[part * size : (part + 1) * size]
                 enough = emitter.acknowledged + len(some) * _AMID
                 async with asyncio.TaskGroup() as at_once:
                     at_once.create_task(emitter.emit(some, seconds=asked.seconds / _PARTS))
                     if amid is not None:
+                        members.may_begin.clear()
                         await eventually(
                             lambda: emitter.acknowledged >= enough,
                             timeout=asked.seconds + _EMIT_SECONDS,
                             what=f"{enough:.0f} events on the topic",
                         )
                         await amid()
+                        members.may_begin.set()
 
-            await emit(0, partial(members.replace, old=True))
+            # What is asked of each of the two before it ends is what the other has to go on from.
+            await emit(0, partial(members.replace, old=True, parks=True))
             await emit(1, partial(members.replace, old=False))
             await emit(2, members.finish)
             await emit(3)
-            settled = await settle(kafka.address, _GROUP, asked.settle, say)
+            settled = await settle(kafka.address, GROUP, asked.settle, say)
             await all_end(client, activities)
         await members.close()
-        found = await gather(client, kafka.address, _GROUP, TOPICS, activities)
+        found = await gather(client, kafka.address, GROUP, TOPICS, activities)
     by_relay = _by_relay(found)
     return Report(
         title=f"upgrade from {asked.revision[:12]}",
@@ -161,81 +161,22 @@ def _by_relay(found: Found) -> dict[str, int]:
         other = _KINDS[not old]
         counted |= {
             f"audit records of the {kind} relay": sum(
-                _is_old(one.relay_id) is old for one in found.audit
+                is_old(one.relay_id) is old for one in found.audit
             ),
             f"commits with records settled ahead, of the {kind} relay": sum(
-                count for relay, count in maps.committed.items() if _is_old(relay) is old
+                count for relay, count in maps.committed.items() if is_old(relay) is old
             ),
             f"partitions with such, from the {other} to the {kind} relay": sum(
                 count
                 for (giver, taker), count in maps.taken_over.items()
-                if _is_old(taker) is old and _is_old(giver) is not old
+                if is_old(taker) is old and is_old(giver) is not old
             ),
         }
+    counted["parked by the later and decided by the earlier relay"] = sum(
+        is_old(one.relay_id) and not all(map(is_old, found.parked.get(at, ())))
+        for at, (one, *_) in by_its_position(found.audit).items()
+    )
     return counted
-
-
-class _Members:
-    """The two relays, each with processes one after another."""
-
-    def __init__(self, line: Line, folder: Path, earlier: str, say: Callable[[str], None]) -> None:
-        self._line = line
-        self._folder = folder
-        self._earlier = earlier
-        self._say = say
-        self._started = 0
-        self._running: dict[bool, RelayProcess] = {}
-        self.killed = 0
-
-    async def start(self, *, old: bool) -> None:
-        self._started += 1
-        name = f"{_OLD if old else 'this'}.{self._started}"
-        self._say(f"{name} starts")
-        self._running[old] = RelayProcess(
-            name,
-            self._line,
-            group=_GROUP,
-            folder=self._folder,
-            settings=SETTINGS,
-            python_path=self._earlier if old else None,
-        )
-        await self._running[old].launch()
-
-    async def serving(self) -> None:
-        await asyncio.gather(*(member.serving() for member in self._running.values()))
-
-    async def replace(self, *, old: bool) -> None:
-        """Kill one of the two, and start it again when the other has gone on with all it had."""
-        self._say(f"{self._running[old].name} is killed")
-        await self._running[old].kill()
-        self.killed += 1
-        await eventually(
-            partial(self._has_all, self._running[not old]),
-            timeout=_TAKEN_SECONDS,
-            what="all partitions in one relay's hands",
-        )
-        await self.start(old=old)
-        await self.serving()
-
-    async def finish(self) -> None:
-        """Stop the earlier one."""
-        self._say(f"{self._running[True].name} is stopped: the upgrade is done")
-        await self._running.pop(True).terminate()
-
-    async def _has_all(self, relay: RelayProcess) -> bool:
-        families = text_string_to_metric_families(await relay.metrics())
-        held = {
-            sample.labels["partition"]
-            for family in families
-            for sample in family.samples
-            if sample.name == "completion_relay_uncommitted"
-            and sample.labels["topic"] == TOPICS["completions"]
-        }
-        return len(held) == DEFAULT_PARTITIONS
-
-    async def close(self) -> None:
-        await asyncio.gather(*(member.terminate() for member in self._running.values()))
-        self._running.clear()
 
 
 def main() -> int:

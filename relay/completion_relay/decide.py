@@ -183,8 +183,8 @@ class _Way:
                     self._refused, self._outcome = None, self._event.outcome
                     if self._measure.over:
                         self._too_large(self._measure.over)
-            # A relay that was suspended may have been so for longer than an attempt lasts, too. No look
-            # takes as long by itself: of a slow server each would be made twice.
+            # A relay that was suspended may have been so for longer than an attempt lasts, too. By default
+            # no look takes as long by itself: of a slow server each would be made twice.
             has_waited |= monotonic() - self._looked_at > means.patience.look_timeout
             # Meanwhile the attempt may have timed out, and another one would be completed. Not the
             # permit first and then the only look: a look may go on for `relay.early_timeout`, and

@@ -218,7 +218,7 @@ class RelaySettings(Section):
     retry_budget: float = Field(default=3_600.0, gt=0)
     """How long an event that Temporal refuses for no fault of its own is tried, seconds. After that,
     and only where its workflow can be described and the activity is still pending, and another event of its
-    namespace gets through meanwhile, it is dead-lettered as `exhausted`. An outage takes nothing of it."""
+    namespace gets through meanwhile, to this process, it is dead-lettered as `exhausted`. An outage takes nothing of it."""
     park_after: float = Field(default=300.0, gt=0)
     """How long an event may wait, after a refusal or for a namespace that is halted, before it is
     moved to the parked topic, seconds; at once where it holds up others. It is taken up again by

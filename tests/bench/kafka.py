@@ -1,4 +1,4 @@
-"""Room `tests/bench`: the broker of a run, and how far the relay's group has committed. Touches Kafka."""
+"""Room `tests/bench`: the broker of a part, and how far the relay's group has committed. Touches Kafka."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ have: each 20 ms, it was a fifth of a round of part b, and in a direct completio
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """The Kafka of a run."""
+    """The Kafka of a part."""
 
     address: str
     kind: str

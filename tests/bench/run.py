@@ -11,7 +11,7 @@ from tests.bench.kafka import Broker
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of the bench."""
+    """One run of a part of the bench."""
 
     broker: Broker
     folder: Path

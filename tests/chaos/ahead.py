@@ -39,7 +39,7 @@ class Maps:
     taken_over: Counter[tuple[str, str]]
     """Partitions that passed from one relay to another with something ahead, by the two."""
     held: Counter[str]
-    """Partitions whose last commit has something ahead, by the relay that has them."""
+    """Partitions whose last commit has something ahead, by the relay of the last commit that tells."""
 
 
 def judge_ahead(found: Found, finding: Callable[[str], Finding]) -> None:

@@ -1,4 +1,4 @@
-"""Room `tests/chaos`: what there is at the end of a run, and what is wrong with it. Pure."""
+"""Room `tests/chaos`: what there is, at the end of a run or amid it, and what is wrong with it. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Room `tests/chaos`: reads what is there at the end of a run. Touches Kafka and Temporal, directly."""
+"""Room `tests/chaos`: reads what is there, at the end of a run or amid it. Touches Kafka and Temporal, directly."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def read_log(kafka: str, group: str, topics: Mapping[str, str]) -> Log:
         topics: As `gather`'s.
     """
     read_odd_headers()
-    # First: what a commit of them says is settled has its records in the same transaction.
+    # First: what a commit of them says is settled has its records in its own transaction or before.
     of_the_group = await commits(kafka, group)
     main = await consume_all(kafka, topics["completions"])
     return Log(

@@ -22,12 +22,10 @@ from completion_relay.topics import DEFAULT_PARTITIONS
 
 GROUP = "upgrade"
 _OLD = "earlier"
-_SETTINGS = SETTINGS | {
-    # Longer than a part takes: early events keep their places until a relay is killed.
-    "COMPLETION_RELAY_RELAY__PARK_AFTER": "10",
-}
+_PARK_PARTS = 3
+"""For so many parts of the emission an early event keeps its place: longer than until a relay is killed."""
 _WAITING_SECONDS = 60.0
-"""How long it may take until a relay has committed something settled ahead, and until all is parked."""
+"""How long it may take until a relay has committed something settled ahead, and until what is due is parked."""
 _TAKEN_SECONDS = 60.0
 """How long it may take until partitions are another's: a killed relay's session, at least."""
 
@@ -37,13 +35,29 @@ def is_old(relay_id: str) -> bool:
 
 
 class Members:
-    """The two relays, each with processes one after another."""
+    """The two relays, each with processes one after another.
 
-    def __init__(self, line: Line, folder: Path, earlier: str, say: Callable[[str], None]) -> None:
+    Args:
+        line: Their way to the servers.
+        folder: For their logs.
+        earlier: Where the earlier one's code is.
+        part: How long a part of the events takes, seconds.
+        say: Told what is done.
+    """
+
+    def __init__(
+        self, line: Line, folder: Path, earlier: str, part: float, say: Callable[[str], None]
+    ) -> None:
         self._line = line
         self._folder = folder
         self._earlier = earlier
         self._say = say
+        self._park_after = _PARK_PARTS * part
+        self._settings = SETTINGS | {
+            "COMPLETION_RELAY_RELAY__PARK_AFTER": str(self._park_after),
+            # An activity is scheduled when what happens amid a part is over.
+            "COMPLETION_RELAY_RELAY__EARLY_TIMEOUT": "3600",
+        }
         self._started = 0
         self._running: dict[bool, RelayProcess] = {}
         self.killed = 0
@@ -60,7 +74,7 @@ class Members:
             self._line,
             group=GROUP,
             folder=self._folder,
-            settings=_SETTINGS,
+            settings=self._settings,
             python_path=self._earlier if old else None,
         )
         await self._running[old].launch()
@@ -95,7 +109,7 @@ class Members:
         else:
             await eventually(
                 self._is_all_parked,
-                timeout=_WAITING_SECONDS,
+                timeout=self._park_after + _WAITING_SECONDS,
                 what=f"all that waits parked by {other.name}",
             )
         await eventually(

@@ -6,8 +6,8 @@ Both are in one group on Apache Kafka. While events come, the earlier one is kil
 started again when the other has its partitions and has parked what waits there; then this
 tree's; at last the earlier one is stopped, as an upgrade does, and more events come. Nothing may
 be lost or doubled. Many events wait for their activity, which is scheduled when the other has
-gone on, so that later ones are settled ahead of them: each of the two has to go on from what the
-other's commits say.
+their partitions, so that later ones are settled ahead of them: each of the two has to go on from
+what the other's commits say.
 """
 
 from __future__ import annotations
@@ -83,7 +83,11 @@ async def upgrade(asked: Upgrade, folder: Path, say: Callable[[str], None]) -> R
         await stack.enter_async_context(kafka)
         await create_topics(kafka.address)
         members = Members(
-            Line(kafka=kafka.address, temporal=temporal.address), folder, earlier, say
+            Line(kafka=kafka.address, temporal=temporal.address),
+            folder,
+            earlier,
+            asked.seconds / _PARTS,
+            say,
         )
         stack.push_async_callback(members.close)
         client = await connect(temporal.address)
@@ -106,7 +110,7 @@ async def upgrade(asked: Upgrade, folder: Path, say: Callable[[str], None]) -> R
             )
 
             async def emit(part: int, amid: Callable[[], Awaitable[None]] | None = None) -> None:
-                """Emit a part of the events; early ones wait until what happens amid it is over."""
+                """Emit a part of the events; early ones wait for what happens amid it."""
                 size = -(-len(items) // _PARTS)
                 some = items[part * size : (part + 1) * size]
                 enough = emitter.acknowledged + len(some) * _AMID

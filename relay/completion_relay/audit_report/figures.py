@@ -29,8 +29,9 @@ _KNOWN: Final = "occurred_at is not null"
 _IS_REPLAY: Final = "replay_of is not null"
 _IS_READ_AGAIN: Final = "redelivery and replay_of is null"
 _TIMED: Final = f"{_KNOWN} and not redelivery and replay_of is null"
-"""A replay has the time of an event of long ago, and of what is read again the relay was away: two replays
-after a minute made the median of a quiet hour a minute."""
+"""A replay has the time of an event of long ago, and of what had been applied before it was read again the
+relay was away: two replays after a minute made the median of a quiet hour a minute. Of what else is read again a
+record does not say so, and a span of the trail may not have the one before."""
 
 _T = TypeVar("_T")
 
@@ -81,7 +82,7 @@ class Decision:
     decided_at: int
     """Nanoseconds since the epoch."""
     took: int | None
-    """From the event to the decision, nanoseconds; None: not known, or not the first of its decisions."""
+    """From the event to the decision, nanoseconds; None: not known, a replay's, or of what had been applied before."""
     tries: int
 
 
@@ -91,17 +92,17 @@ class Figures:
 
     decisions: int
     redelivered: int
-    """Decisions about records that the group had been given before."""
+    """Decisions about records that had been applied before."""
     oldest: int | None
     """When the first of them was decided, nanoseconds since the epoch; None: there is none."""
     newest: int | None
     counts: list[Counted]
     latencies: list[Latency]
-    """Without replays and what was read again; so are the slowest."""
+    """Without replays and what had been applied before; so are the slowest."""
     replays_left_out: int
     """How many replays are left out there."""
     read_again_left_out: int
-    """How many records that were read again."""
+    """How many records that had been applied before they were read again."""
     width: int
     """Of a bucket, nanoseconds."""
     buckets: list[Bucket]

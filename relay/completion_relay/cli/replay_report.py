@@ -31,7 +31,7 @@ _LEFT_OUT: Final = (
     (Treatment.SINCE, "ended otherwise since, by a replay"),
     (Treatment.OTHERWISE, "ended otherwise than is asked for, or not decided"),
 )
-_AWAY: Final = "not looked at: Temporal could not be reached"
+_AWAY: Final = "not looked at: Temporal could not be asked"
 _MILLION: Final = 10**6
 _UNITS: Final = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
 

@@ -32,7 +32,8 @@ def check_free(option: str, path: Path) -> None:
     Raises:
         FileError: a folder is there, or a file.
     """
-    if path.is_dir():
+    # Not `Path.is_dir`, which raises where the path itself is refused: making the file says why.
+    if os.path.isdir(path):  # noqa: PTH112
         raise FileError(f"{option} {path}: it is a folder, and no file: name a file in it")
     if os.path.lexists(path):
         raise FileError(

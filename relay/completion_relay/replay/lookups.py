@@ -28,13 +28,15 @@ from completion_relay.replay.plan import Treated
 from completion_relay.route import Destination
 from completion_relay.settings import Settings
 from completion_relay.triage import Triage, question_for
-from completion_relay.verdict import FAULT, Answer, DeadLetter, Fault
+from completion_relay.verdict import FAULT, Answer, DeadLetter, Fault, Status
 from completion_schemas.dispositions import DeadLetterReason, Disposition
 from completion_schemas.events import Heartbeat
 
 _NOWHERE: Final = -1
 """An offset that no record has: a mark in history that has another is of another record."""
 _AT_ONCE: Final = 16
+_NO_ANSWER: Final = frozenset({Status.UNAVAILABLE, Status.DEADLINE_EXCEEDED, Status.CANCELLED})
+"""What the client says itself where there was no answer; the others are a server's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,11 @@ def _dead_letter(reason: DeadLetterReason, detail: str) -> Outlook:
 
 
 def _away(connection: TemporalConnection, answer: Answer) -> str:
+    if answer.status not in _NO_ANSWER:
+        return (
+            f"Temporal at {connection.address} answered {answer.status}: {answer.message}: try again "
+            "later, or with fewer --look-ups"
+        )
     return (
         f"Temporal at {connection.address} could not be reached: {connect_reason(answer.message)}: check "
         f"that it runs, {connection.help}"

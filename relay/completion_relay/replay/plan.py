@@ -141,7 +141,7 @@ class Plan:
     outlook: Counter[str] = field(default_factory=Counter)
     """Events to send that were looked at, by what would become of each of them alone now."""
     away: int = 0
-    """Events to send that were not looked at because Temporal could not be reached."""
+    """Events to send that were not looked at because Temporal could not be asked."""
     not_alone: int = 0
     """Events that would be applied alone, for an activity that an earlier one of these may end."""
     gone: int = 0
@@ -177,7 +177,7 @@ class Plan:
 
         Args:
             treated: The event's record.
-            would: A disposition, or that it is not known; None: Temporal could not be reached.
+            would: A disposition, or that it is not known; None: Temporal could not be asked.
         """
         if would is None:
             self.away += 1

@@ -20,7 +20,7 @@ class Row:
     outlook: Outlook | None
     """None: it was not looked at."""
     is_away: bool = False
-    """Whether that is because Temporal could not be reached."""
+    """Whether that is because Temporal could not be asked."""
 
 
 async def make_plan(

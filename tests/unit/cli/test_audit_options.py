@@ -33,6 +33,18 @@ def test_an_empty_id_or_name_is_refused(command: str, option: str, text: str) ->
     )
 
 
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [(command, option) for command in COMMANDS for option in ("--from", "--to")]
+    + [("show e", "--from")],
+)
+def test_an_empty_time_is_refused(command: str, option: str) -> None:
+    """It is what an unset variable becomes, and all of the trail was exported."""
+    done = invoke(*command.split(), option, "")
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"error: {option}")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("times", [("1h", "2h"), ("2026-01-31", "2026-01-31")])
 def test_a_span_that_ends_before_it_begins_is_refused(command: str, times: tuple[str, str]) -> None:

@@ -9,7 +9,9 @@ from typer.testing import CliRunner
 
 from completion_relay.cli.app import app
 from completion_relay.cli.replay_order import Asked
+from completion_relay.replay.file import Export, check_free
 from completion_relay.replay.reading import Order
+from completion_relay.replay.source import FileError
 from completion_relay.settings import Settings
 from completion_schemas.times import UnixNanos
 
@@ -99,6 +101,14 @@ def test_a_place_that_is_taken_is_refused_before_anything_is_connected_to(
     assert result.exit_code == 2
     (line,) = result.stderr.splitlines()
     assert line.startswith(f"error: {said}")
+
+
+def test_a_place_that_the_system_refuses_is_told_by_making_the_file(tmp_path: Path) -> None:
+    """Asking whether a folder is there raised instead: a mistake of this program."""
+    place = tmp_path / ("a" * 300)
+    check_free("--to-file", place)
+    with pytest.raises(FileError, match=r"--to-file .*too long"), Export.create("--to-file", place):
+        pass
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:

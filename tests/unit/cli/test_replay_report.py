@@ -78,7 +78,7 @@ def test_what_does_not_end_an_activity_keeps_no_later_event_of_it_from_being_app
 
 def test_what_was_not_looked_at_is_said_with_its_own_cause() -> None:
     rows = planned((treated("1", Completed()), None), not_asked=2)
-    assert rows["not looked at: Temporal could not be reached"] == "1"
+    assert rows["not looked at: Temporal could not be asked"] == "1"
     assert rows["not looked at (--look-ups)"] == "2"
 
 

@@ -6,12 +6,14 @@ import dataclasses
 
 import pytest
 
+from completion_relay.connections import temporal_connections
 from completion_relay.evidence import Decided, Question
 from completion_relay.identity import RecordMark
 from completion_relay.replay.again import Changes
-from completion_relay.replay.lookups import Asked, LookUps, _outlook
+from completion_relay.replay.lookups import Asked, LookUps, _away, _outlook
 from completion_relay.route import Destination
 from completion_relay.settings import Settings, TemporalSettings
+from completion_relay.verdict import Answer, Status
 from completion_schemas.dispositions import Disposition
 
 ASKED = Asked(
@@ -62,3 +64,19 @@ async def test_a_cluster_that_is_away_is_said_with_the_reason_alone() -> None:
     assert said.startswith(
         "Temporal at 127.0.0.1:1 could not be reached: Connection refused: check"
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (Status.UNAVAILABLE, "could not be reached: rate limit exceeded: check that it runs"),
+        (Status.RESOURCE_EXHAUSTED, "answered RESOURCE_EXHAUSTED: rate limit exceeded: try again"),
+    ],
+)
+def test_a_server_that_answers_is_not_said_to_be_away(status: Status, said: str) -> None:
+    """Many look-ups may meet a rate limit, and one was told to check that it runs."""
+    (connection,) = temporal_connections(
+        Settings(temporal=TemporalSettings(address="127.0.0.1:1")).temporal
+    )
+    text = _away(connection, Answer(status, "rate limit exceeded"))
+    assert text.startswith(f"Temporal at 127.0.0.1:1 {said}")

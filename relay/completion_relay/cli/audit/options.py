@@ -121,8 +121,8 @@ def selection(
             what = "a name" if option == "--namespace" else "an id"
             raise InputError(f"{option} is empty: give {what}, or leave it out for all decisions")
     now = UnixNanos(time.time_ns())
-    begin = parse_time("--from", since, now) if since else None
-    end = parse_time("--to", until, now) if until else None
+    begin = None if since is None else parse_time("--from", since, now)
+    end = None if until is None else parse_time("--to", until, now)
     if begin is not None and end is not None and end <= begin:
         raise InputError(
             f"--to {until} is not after --from {since}, which may be the default: give an earlier --from, or "

@@ -63,9 +63,10 @@ def report(
 
     And which event has been waiting for a decision the longest, now: of all namespaces, whatever
     `--namespace` says, because only the first undecided record of a partition is looked at. Latency
-    is from the event's own time to the decision; percentiles are exact. Replays, and records that were
-    read again, are left out of latencies and the slowest, and counted (`replays_left_out`,
-    `read_again_left_out` with `--json`).
+    is from the event's own time to the decision; percentiles are exact. Replays, and records that had been
+    applied before they were read again, are left out of latencies and the slowest, and counted
+    (`replays_left_out`, `read_again_left_out` with `--json`). After a group was lost, or its offsets were set
+    back, whatever else is read again counts with its age: give a span that ends before, or begins after.
 
     Asks the index that `audit index` keeps, where one is given or set, and says how far that goes
     (`index_until` with `--json`). Else it reads the topic into a temporary file of DuckDB's (extra

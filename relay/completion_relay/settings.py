@@ -218,7 +218,8 @@ class RelaySettings(Section):
     retry_budget: float = Field(default=3_600.0, gt=0)
     """How long an event that Temporal refuses for no fault of its own is tried, seconds. After that,
     and only where its workflow can be described and the activity is still pending, and another event of its
-    namespace gets through meanwhile, to this process, it is dead-lettered as `exhausted`. An outage takes nothing of it."""
+    namespace gets through to this process meanwhile, it is dead-lettered as `exhausted`. An outage takes
+    nothing of it."""
     park_after: float = Field(default=300.0, gt=0)
     """How long an event may wait, after a refusal or for a namespace that is halted, before it is
     moved to the parked topic, seconds; at once where it holds up others. It is taken up again by
@@ -233,7 +234,8 @@ class RelaySettings(Section):
     look_timeout: float = Field(default=15.0, gt=0, le=600)
     """How long a NOT_FOUND is looked into while history lags, seconds; then `unknown`. And how long an
     activity has to stay pending before an event with a call that had no answer is `expired` or
-    `exhausted`, and before a failure by ids with such a call is called again. Danger: shorter than `temporal.rpc_timeout`, such a call may still land afterwards."""
+    `exhausted`, and before a failure by ids with such a call is called again. Danger: shorter than
+    `temporal.rpc_timeout`, such a call may still land afterwards."""
     early_timeout: float = Field(default=60.0, ge=0, le=86_400)
     """How long an event by ids waits for its activity to be scheduled, seconds; then `unknown`. On the
     parked topic where it holds up others."""

@@ -60,8 +60,9 @@ async def _measured(
     given: argparse.Namespace,
     say: Callable[[str], None],
 ) -> Found:
-    # With a broker of its own, unless one is given: with some 100,000 records of part a the embedded one works for itself for
-    # minutes, on a whole core, which the next part is to have (part b: 0.80 times direct instead of 1.00).
+    # With a broker of its own, unless one is given: with some 100,000 records of part a the embedded
+    # one works for itself for minutes, on a whole core, which the next part is to have (part b: 0.80
+    # times direct instead of 1.00).
     with tempfile.TemporaryDirectory(prefix="completion-relay-bench-") as folder:
         async with kafka.broker(given.kafka, Path(folder)) as broker:
             run = Run(

@@ -82,7 +82,8 @@ class Decision:
     decided_at: int
     """Nanoseconds since the epoch."""
     took: int | None
-    """From the event to the decision, nanoseconds; None: not known, a replay's, or of what had been applied before."""
+    """From the event to the decision, nanoseconds; None: not known, a replay's, or of what had been applied
+    before."""
     tries: int
 
 

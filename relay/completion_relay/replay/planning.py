@@ -1,4 +1,7 @@
-"""Room `replay`: the plan: what a replay would do, before it does. Touches Kafka and Temporal, through `Reading` and `LookUps`."""
+"""Room `replay`: the plan: what a replay would do, before it does.
+
+Touches Kafka and Temporal, through `Reading` and `LookUps`.
+"""
 
 from __future__ import annotations
 

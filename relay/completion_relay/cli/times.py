@@ -16,7 +16,8 @@ _AGO = re.compile(r"-?(\d{1,9})([smhd])(?: ago)?")
 _LENGTH = re.compile(r"(\d{1,9})([smhd])")
 _AHEAD = re.compile(r"in (\d{1,9})([smhd])")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-
+_SHOWN = re.compile(r"(\d{4}-\d{2}-\d{2}) (?=\d)")
+"""As `show_time` writes it: RFC 3339 (5.6) allows a space for the T, to be read by people."""
 
 _LATEST: Final = 2**63 - 1
 """The year 2262: events hold 64-bit nanoseconds."""
@@ -31,8 +32,8 @@ def parse_time(option: str, text: str, now: UnixNanos) -> UnixNanos:
 
     Args:
         option: Which option it was given for, for the error's text.
-        text: `2026-01-31T12:00:00Z` (RFC 3339), `2026-01-31` (midnight UTC), `now`, or so long
-            ago: `90s`, `15m`, `-1h`, `2d`, `2d ago`.
+        text: `2026-01-31T12:00:00Z` (RFC 3339; with a space for the T too, as times are shown),
+            `2026-01-31` (midnight UTC), `now`, or so long ago: `90s`, `15m`, `-1h`, `2d`, `2d ago`.
         now: The present.
 
     Raises:
@@ -52,8 +53,8 @@ def parse_deadline(option: str, text: str, now: UnixNanos) -> UnixNanos:
 
     Args:
         option: Which option it was given for, for the error's text.
-        text: `2026-01-31T12:00:00Z` (RFC 3339), `2026-01-31` (midnight UTC), or so long from now:
-            `in 90s`, `in 15m`, `in 1h`, `in 2d`.
+        text: `2026-01-31T12:00:00Z` (RFC 3339; with a space for the T too, as times are shown),
+            `2026-01-31` (midnight UTC), or so long from now: `in 90s`, `in 15m`, `in 1h`, `in 2d`.
         now: The present.
 
     Raises:
@@ -87,8 +88,9 @@ def parse_duration(option: str, text: str) -> int:
 
 
 def _absolute(option: str, text: str, others: str) -> UnixNanos:
+    written = f"{text}T00:00:00Z" if _DATE.fullmatch(text) else _SHOWN.sub(r"\1T", text)
     try:
-        return rfc3339_nanos(option, f"{text}T00:00:00Z" if _DATE.fullmatch(text) else text)
+        return rfc3339_nanos(option, written)
     except InvalidEventError:
         raise TimeError(
             f"{option} {text!r} is not a time: write 2026-01-31T12:00:00Z, {others}"

@@ -50,7 +50,8 @@ def test_every_rfc3339_time_is_read_to_the_nanosecond(when: UnixNanos) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "yesterday", "1w", "2026-13-01", "2026-01-31T25:00:00Z", "1.5h"]
+    "text",
+    ["", "yesterday", "1w", "2026-13-01", "2026-01-31T25:00:00Z", "2026-01-31  12:00:00Z", "1.5h"],
 )
 def test_what_is_no_time_is_refused_with_its_option_and_what_to_write(text: str) -> None:
     with pytest.raises(TimeError, match=r"--to .* is not a time: write 2026-01-31T12:00:00Z"):
@@ -96,8 +97,7 @@ def test_a_deadline_that_cannot_be_meant_is_refused(text: str, said: str) -> Non
 
 @given(YEARS_1970_TO_2262.filter(bool))
 def test_a_shown_time_is_read_back_to_the_millisecond(when: UnixNanos) -> None:
-    shown = show_time(when).replace(" ", "T")
-    assert parse_time("--from", shown, NOW) == when - when % 10**6
+    assert parse_time("--from", show_time(when), NOW) == when - when % 10**6
 
 
 def test_an_unknown_time_is_shown_as_nothing() -> None:

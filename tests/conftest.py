@@ -54,12 +54,23 @@ def pytest_configure(config: pytest.Config) -> None:
         "source_tree: reads files of the source tree that are not shipped; tests/wheel.py leaves "
         "it out",
     )
+    config.addinivalue_line(
+        "markers",
+        "needs_apache(why): asks for what the embedded Kafka does not do; see tests/unlike_kafka.py",
+    )
     for name, known in (("kafka", _KAFKA), ("temporal", _TEMPORAL)):
         value: str = config.getoption(name)
         if value not in known and not value.rpartition(":")[2].isdecimal():
             raise pytest.UsageError(
                 f"--{name} {value}: not known: choose {', '.join(known)} or HOST:PORT"
             )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    marker = item.get_closest_marker("needs_apache")
+    if marker is not None and item.config.getoption("kafka") == "embedded":
+        (why,) = marker.args
+        pytest.skip(f"noida-db 0.2.3 {why}: needs --kafka apache")
 
 
 @pytest.fixture(autouse=True)

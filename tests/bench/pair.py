@@ -23,7 +23,8 @@ from tests.support import eventually
 
 _WARM_UP = 2_000
 _SHARED_SECONDS = 170.0
-"""noida-db may take a minute and more to give two members that join at once their partitions."""
+"""noida-db may take a minute and more to give two members that join at once their partitions, or never
+do (tests/unlike_kafka.py): then the part has to be run again."""
 
 Start = Callable[[Run, str, Board, Numbers], AbstractAsyncContextManager[Bench]]
 

@@ -166,9 +166,8 @@ class Company:
         )
 
     async def _start_relays(self, overrides: Overrides, config: Path | None) -> None:
-        # One after the other: the embedded broker answers a member that joins while another
-        # one's join is being settled with an empty assignment, which aiokafka cannot read
-        # (seen with noida-db 0.2.3).
+        # One after the other: a member that joins while another one's join is being settled may
+        # leave both without partitions for good (the embedded broker, noida-db 0.2.3; DESIGN.md).
         file = ("--config", str(config)) if config else ()
         for relay in self.relays.values():
             variables = overrides.variables(

@@ -18,6 +18,7 @@ from tests.integration.relay.process import (
 )
 from tests.integration.relay.waiting import Scene, completed, event
 from tests.support import committed_offsets, eventually
+from tests.unlike_kafka import two_join_at_once
 
 from completion_relay import __version__
 from completion_relay.status_page import read_page
@@ -210,6 +211,7 @@ async def test_a_relay_that_was_killed_does_not_answer(commands: Commands, scene
     )
 
 
+@two_join_at_once
 async def test_the_processes_of_one_relay_are_found_at_its_one_address(
     commands: Commands, scene: Scene
 ) -> None:

@@ -22,9 +22,8 @@ DEBUG = {"COMPLETION_RELAY_LOG__LEVEL": "DEBUG"}
 TWO_PROCESSES = ("--processes", "2", "--http", "127.0.0.1:0")
 
 
-READY_SECONDS = 170.0
-"""noida-db 0.2.3 may leave two members that join at once without partitions until the rebalance's
-time-out, a minute and more, is over (seen on a busy machine, about once in a hundred); Kafka does not."""
+READY_SECONDS = 120.0
+"""A member that was killed before is waited for: a session, and the rebalance's time-out of a minute."""
 
 
 @dataclass

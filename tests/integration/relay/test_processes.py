@@ -21,6 +21,7 @@ from tests.integration.relay.process import (
 )
 from tests.integration.relay.waiting import Far, Scene, completed, event
 from tests.support import committed_offsets, eventually
+from tests.unlike_kafka import commit_in_rebalance, killed_member, two_join_at_once
 
 from completion_schemas.dispositions import Disposition
 
@@ -46,6 +47,7 @@ async def two(
         yield process
 
 
+@two_join_at_once
 async def test_two_processes_share_the_partitions_and_decide_each_event_once(scene: Scene) -> None:
     async with two(scene) as process:
         await process.ready()
@@ -68,6 +70,7 @@ async def test_two_processes_share_the_partitions_and_decide_each_event_once(sce
     assert {record.relay_id for record in audit} == {"here/1", "here/2"}
 
 
+@two_join_at_once
 async def test_one_ready_line_says_what_all_of_them_serve(scene: Scene) -> None:
     async with two(scene) as process:
         await process.ready()
@@ -78,6 +81,7 @@ async def test_one_ready_line_says_what_all_of_them_serve(scene: Scene) -> None:
     assert line.startswith(f"completion-relay: 2 processes serving {scene.topics.completions} on")
 
 
+@two_join_at_once
 async def test_the_ready_line_as_json_has_the_number_of_processes(scene: Scene) -> None:
     async with two(scene, "--json") as process:
         await process.ready()
@@ -94,6 +98,7 @@ async def test_the_ready_line_as_json_has_the_number_of_processes(scene: Scene) 
     }
 
 
+@two_join_at_once
 async def test_a_childs_log_lines_are_json_with_its_relay_id(scene: Scene) -> None:
     async with two(scene) as process:
         await process.ready()
@@ -123,6 +128,7 @@ def both_drained(process: Process) -> bool:
     return sorted(ends) == ["here/1", "here/2"]
 
 
+@two_join_at_once
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_drains_every_process_and_exits_0(far: Far, number: signal.Signals) -> None:
     async with two(far.scene) as process:
@@ -140,6 +146,7 @@ async def test_a_signal_drains_every_process_and_exits_0(far: Far, number: signa
     assert process.errors() == []
 
 
+@two_join_at_once
 async def test_a_second_signal_ends_every_process_at_once(far: Far) -> None:
     async with two(far.scene) as process:
         await process.ready()
@@ -155,6 +162,7 @@ async def test_a_second_signal_ends_every_process_at_once(far: Far) -> None:
     assert len([line for line in process.logs if line["event"] == "drained"]) == 1
 
 
+@two_join_at_once
 async def test_a_supervisor_that_is_killed_leaves_no_process_and_nothing_undone(far: Far) -> None:
     """What was under way is decided: the children drain when the pipe closes."""
     async with two(far.scene) as process:
@@ -190,15 +198,10 @@ async def test_a_session_timeout_that_the_broker_refuses_is_one_clear_line_and_e
     assert "kafka.session_timeout_ms = 1000" in line
 
 
-async def test_processes_that_drain_commit_what_they_decided(
-    far: Far, request: pytest.FixtureRequest
-) -> None:
+@two_join_at_once
+@commit_in_rebalance
+async def test_processes_that_drain_commit_what_they_decided(far: Far) -> None:
     """The one that had nothing to do leaves the group while the other still decides."""
-    if request.config.getoption("kafka") == "embedded":
-        pytest.skip(
-            "noida-db 0.2.3 refuses a commit while the group is rebalancing, which Kafka takes, "
-            "and throws the member out: needs --kafka apache"
-        )
     async with two(far.scene) as process:
         await process.ready()
         await far.under_way(1)
@@ -211,14 +214,9 @@ async def test_processes_that_drain_commit_what_they_decided(
     assert sum((await committed_offsets(far.scene.kafka, group, topic)).values()) == 1
 
 
-async def test_a_process_that_is_killed_is_replaced_and_nothing_is_lost(
-    scene: Scene, request: pytest.FixtureRequest
-) -> None:
-    if request.config.getoption("kafka") == "embedded":
-        pytest.skip(
-            "noida-db 0.2.3 never ends the session of a member that was killed, so that its "
-            "partitions stay without a relay: needs --kafka apache"
-        )
+@two_join_at_once
+@killed_member
+async def test_a_process_that_is_killed_is_replaced_and_nothing_is_lost(scene: Scene) -> None:
     async with two(scene) as process:
         await process.ready()
         waiting = await asyncio.gather(*(scene.waiting() for _ in range(20)))

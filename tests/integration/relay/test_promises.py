@@ -26,6 +26,7 @@ from tests.integration.relay.members import Members
 from tests.integration.relay.process import get, run, topic_settings
 from tests.integration.relay.waiting import Far, Scene, completed, event, relay
 from tests.support import consume_all, eventually, group_commits, produce
+from tests.unlike_kafka import commit_in_rebalance
 
 import completion_relay.membership
 from completion_relay.consumer import Consumer
@@ -181,15 +182,11 @@ async def test_partitions_that_are_asked_back_are_given_up_decided_and_committed
     assert {(record.disposition, record.tries) for record in audit} == {(Disposition.APPLIED, 1)}
 
 
+@commit_in_rebalance
 async def test_a_relay_that_joins_makes_the_other_decide_and_commit_what_is_under_way(
-    scene: Scene, far: Far, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    scene: Scene, far: Far, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The spy only tells when the first relay is asked for its partitions."""
-    if request.config.getoption("kafka") == "embedded":
-        pytest.skip(
-            "noida-db 0.2.3 refuses a commit while the group is rebalancing, which Kafka takes, "
-            "and throws the member out: needs --kafka apache"
-        )
     revoking = asyncio.Event()
     original = Consumer.on_partitions_revoked
 

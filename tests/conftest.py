@@ -15,11 +15,13 @@ import uuid
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from temporalio.bridge.worker import Worker as BridgeWorker
 from temporalio.client import Client
+from temporalio.worker._workflow import _WorkflowWorker as WorkflowWorker
 from tests.support import Topics, create_topics
 from tests.waits import print_waits
 
@@ -119,6 +121,24 @@ def bounded_finalize() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BridgeWorker, "finalize_shutdown", bounded)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def patient_workflow_tasks() -> Iterator[None]:
+    """Let a workflow task take a minute where the SDK calls 2 s a deadlock (temporalio 1.35.0).
+
+    A worker's task is tried again, but a replayer's is not: a machine that stands still for two seconds
+    would fail the replay.
+    """
+    init = WorkflowWorker.__init__
+
+    def patient(worker: WorkflowWorker, *args: Any, **options: Any) -> None:
+        init(worker, *args, **options)
+        worker._deadlock_timeout_seconds = 60
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WorkflowWorker, "__init__", patient)
         yield
 
 

@@ -122,7 +122,7 @@ async def granted(place: Place, allowed: set[Right]) -> None:
         found = await place.marks()
         return {command: mark == "ok" for command, mark in found.items()} == expected
 
-    await eventually(so, what=f"{sorted(map(str, allowed))} being granted")
+    await eventually(so, timeout=60, what=f"{sorted(map(str, allowed))} being granted")
 
 
 async def test_what_is_promised_to_an_operator_is_enough(place: Place) -> None:

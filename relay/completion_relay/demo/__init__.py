@@ -2,7 +2,7 @@
 
 A caller workflow hands each of 24 agent executions its activity's task token and
 is suspended. Agents succeed, fail and are canceled; one event is sent twice, one
-agent has no callback, one relay is killed half-way.
+agent has no callback, one relay is killed on the way.
 
 Core, which touches nothing: `script` (who does what, and what should come of
 it), `judge` (what came of it against that). Shell: `company` (the processes),

@@ -141,8 +141,8 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-async def everything(scene: Scene) -> Mapping[str, object]:
-    """Return all that a command could have written to Kafka: ends of topics, groups and topics."""
+async def everything(scene: Scene) -> tuple[Mapping[str, object], set[str]]:
+    """Return all that a command could have written to Kafka: ends of topics and topics; groups."""
     admin = AIOKafkaAdminClient(bootstrap_servers=scene.kafka)
     consumer = AIOKafkaConsumer(bootstrap_servers=scene.kafka)
     await admin.start()
@@ -155,7 +155,7 @@ async def everything(scene: Scene) -> Mapping[str, object]:
     finally:
         await consumer.stop()
         await admin.close()
-    return {"ends": ends, "topics": sorted(topics), "groups": groups}
+    return {"ends": ends, "topics": sorted(topics)}, groups
 
 
 async def test_a_dry_run_says_what_each_would_do_and_writes_nothing_anywhere(
@@ -166,7 +166,7 @@ async def test_a_dry_run_says_what_each_would_do_and_writes_nothing_anywhere(
         done_before = (await scene.waiting())[1]
         await scene.decided(await scene.emit(event(done_before, completed(), event_id="e-done")))
     await scene.emit(event(reference, completed(), event_id="e-waits"))
-    before, files = await everything(scene), files_in(tmp_path)
+    (before, groups), files = await everything(scene), files_in(tmp_path)
     done = await commands("replay", "--from", "1h", "--dry-run", "--json")
     assert done.code == 0, done.err
     *rows, _ = done.objects
@@ -174,7 +174,9 @@ async def test_a_dry_run_says_what_each_would_do_and_writes_nothing_anywhere(
         "e-done": ("applied", "duplicate"),
         "e-waits": ("", "applied"),
     }
-    assert (await everything(scene), files_in(tmp_path)) == (before, files)
+    after, groups_after = await everything(scene)
+    assert (after, files_in(tmp_path)) == (before, files)
+    assert groups_after <= groups  # Kafka removes the empty ones of other tests whenever it likes
     assert "Nothing was written" in done.err
     assert reference.task_token not in done.out
     await waiting.terminate()
@@ -240,7 +242,7 @@ async def test_a_replay_that_is_killed_goes_on_and_sends_each_event_exactly_once
     killed = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "completion_relay", "replay", "--config", str(commands.config)),
-        *("--from", "1h", "--rate", "10", "--yes"),
+        *("--from", "1h", "--rate", "3", "--yes"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

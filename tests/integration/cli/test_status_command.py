@@ -217,9 +217,14 @@ async def test_the_processes_of_one_relay_are_found_at_its_one_address(
 ) -> None:
     async with relay(scene, *TWO_PROCESSES, **session(6_000)) as process:
         await process.ready()
-        code, found = await said(commands)
+
+        async def well() -> dict[str, Any] | None:
+            code, found = await said(commands)
+            return found if (code, found["troubles"]) == (0, []) else None
+
+        # A process that is slow to answer, on a busy machine, is a trouble for a moment.
+        found = await eventually(well, timeout=60, what="both processes well")
         _, page = await get(f"http://{process.http}/status")
-    assert (code, found["troubles"]) == (0, [])
     replicas = [(one["relay_id"], one["http"], one["ready"]) for one in found["replicas"]]
     assert replicas == [("here/1", process.http, True), ("here/2", process.http, True)]
     assert {partition["relay_id"] for partition in found["partitions"]} == {"here/1", "here/2"}

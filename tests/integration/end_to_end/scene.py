@@ -57,7 +57,7 @@ class Flow:
         return await workflow.execute_activity(
             "call-agent",
             args=[task, waits_for_go],
-            start_to_close_timeout=timedelta(minutes=2),
+            start_to_close_timeout=timedelta(minutes=10),
             retry_policy=RetryPolicy(maximum_attempts=1),
         )
 

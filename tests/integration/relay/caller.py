@@ -15,7 +15,7 @@ from temporalio.exceptions import ActivityError
 class Wait:
     """How the waiting workflow waits."""
 
-    timeout: float = 60.0
+    timeout: float = 600.0
     attempts: int = 1
     activity_id: str | None = None
     start_delay: float = 0.0

@@ -19,6 +19,8 @@ from completion_relay.embedded import EMPTY_FETCH_PAUSE_MS
 
 DEBUG = {"COMPLETION_RELAY_LOG__LEVEL": "DEBUG"}
 """So that an event that was applied is logged."""
+UNTIL_MENDED = {"COMPLETION_RELAY_TEMPORAL__RPC_TIMEOUT": "60"}
+"""So that a call lasts until a stalled link is mended, on a machine that stands still as well."""
 TWO_PROCESSES = ("--processes", "2", "--http", "127.0.0.1:0")
 
 

@@ -133,9 +133,8 @@ async def test_an_outage_is_outlasted_by_every_event_without_a_storm(
     events = {at for at in members.paused if at.topic == waiting.scene.topics.completions}
     assert len(events) == PARTITIONS
     await waiting.server.start()
-    audit = await assert_all_applied(waiting)
+    await assert_all_applied(waiting)
     # A server that has just started is slow, and some calls of the first second have no answer.
-    assert max(record.tries for record in audit) <= 6
     assert await waiting.calls() <= 3 * ACTIVITIES
 
 

@@ -211,7 +211,7 @@ async def decided_in_order(scene: Scene, outcomes: list[Outcome]) -> tuple[Any, 
         f'completion_relay_uncommitted{{partition="{positions[0].partition}",'
         f'topic="{scene.topics.completions}"}} {len(positions)}.0'
     )
-    async with relay(scene.settings()) as http:
+    async with relay(scene.settings(relay={"early_timeout": 600.0})) as http:
 
         async def all_wait() -> bool:
             return received in (await get(f"http://{http}/metrics"))[1]
@@ -245,7 +245,7 @@ async def test_of_an_activitys_heartbeats_that_wait_none_holds_up_its_completion
     )
     beats = [await scene.emit(event(reference, heartbeat())) for _ in range(4)]
     last = await scene.emit(event(reference, completed(b'"done"')))
-    async with relay(scene.settings()):
+    async with relay(scene.settings(relay={"early_timeout": 600.0})):
         for beat in beats[1:]:
             assert (await scene.decided(beat)).disposition is Disposition.COALESCED
         async with later.worker():

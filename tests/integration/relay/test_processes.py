@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 import pytest
 from tests.integration.relay.process import (
     TWO_PROCESSES,
+    UNTIL_MENDED,
     Process,
     get,
     pids,
@@ -35,7 +36,8 @@ async def two(
 ) -> AsyncIterator[Process]:
     """Run two processes on the scene's servers; gone, with all its children, when the test ends."""
     servers = ("--kafka", scene.kafka, "--temporal", scene.temporal)
-    variables = topic_settings(scene.topics) | {
+    variables = topic_settings(scene.topics) | UNTIL_MENDED
+    variables |= {
         "COMPLETION_RELAY_RELAY__RELAY_ID": "here",
         # The shortest that Kafka takes (group.min.session.timeout.ms): a third of it is how long
         # it takes the first of them to hear that the second has joined.
@@ -45,6 +47,15 @@ async def two(
         *TWO_PROCESSES, *servers, *arguments, environment=variables | (environment or {})
     ) as process:
         yield process
+
+
+async def ready(readyz: str) -> None:
+    """Return once the page says so; a process that is slow to answer is a problem for a moment."""
+
+    async def well() -> bool:
+        return (await get(readyz))[0] == 200
+
+    await eventually(well, timeout=60, what="both processes ready")
 
 
 @two_join_at_once
@@ -74,7 +85,7 @@ async def test_two_processes_share_the_partitions_and_decide_each_event_once(sce
 async def test_one_ready_line_says_what_all_of_them_serve(scene: Scene) -> None:
     async with two(scene) as process:
         await process.ready()
-        assert (await get(process.readyz))[0] == 200
+        await ready(process.readyz)
         process.process.send_signal(signal.SIGTERM)
         assert await process.ended() == 0
     (line,) = process.out
@@ -86,7 +97,7 @@ async def test_the_ready_line_as_json_has_the_number_of_processes(scene: Scene) 
     async with two(scene, "--json") as process:
         await process.ready()
         serving = json.loads(process.out[0])
-        assert (await get(f"http://{serving.pop('http')}/readyz"))[0] == 200
+        await ready(f"http://{serving.pop('http')}/readyz")
     assert serving == {
         "topic": scene.topics.completions,
         "kafka": scene.kafka,
@@ -230,10 +241,6 @@ async def test_a_process_that_is_killed_is_replaced_and_nothing_is_lost(scene: S
         await asyncio.gather(*(handle.result() for handle, _ in waiting))
         for at in positions:
             await scene.decided(at)
-
-        async def ready_again() -> bool:
-            return (await get(process.readyz))[0] == 200
-
-        await eventually(ready_again, timeout=60, what="both processes ready")
+        await ready(process.readyz)
         assert await samples(process.http, UP) == {"1": 1, "2": 1}
         assert len(process.out) == 1

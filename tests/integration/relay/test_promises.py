@@ -40,6 +40,8 @@ from completion_schemas.events import ActivityReference, CompletionEvent
 
 ONLY_ON_REVOKE_AND_STOP = 60.0
 """A `commit_interval` that no test lives to see."""
+UNTIL_MENDED = {"rpc_timeout": 60.0}
+"""So that a call lasts until a stalled link is mended, on a machine that stands still as well."""
 AS_LONG_AS_MAY_BE = 55.0
 """A `drain_timeout` that just fits the rebalance, seconds."""
 
@@ -129,7 +131,9 @@ def places(records: list[AuditRecord] | list[RecordMetadata]) -> list[tuple[int,
 async def test_a_relay_that_stops_decides_and_commits_what_is_under_way(far: Far) -> None:
     scene = far.scene
     async with contextlib.AsyncExitStack() as running:
-        settings = scene.settings(relay={"commit_interval": ONLY_ON_REVOKE_AND_STOP})
+        settings = scene.settings(
+            relay={"commit_interval": ONLY_ON_REVOKE_AND_STOP}, temporal=UNTIL_MENDED
+        )
         http = await running.enter_async_context(relay(settings))
         ((handle, at),) = await far.under_way(1)
         await under_way(http, 1)
@@ -168,7 +172,9 @@ async def test_partitions_that_are_asked_back_are_given_up_decided_and_committed
 ) -> None:
     """White-box: the listener is called as aiokafka calls it. With a true rebalance see below."""
     scene = far.scene
-    settings = scene.settings(relay={"commit_interval": ONLY_ON_REVOKE_AND_STOP})
+    settings = scene.settings(
+        relay={"commit_interval": ONLY_ON_REVOKE_AND_STOP}, temporal=UNTIL_MENDED
+    )
     async with relay(settings) as http:
         positions = [at for _, at in await far.under_way(3)]
         await under_way(http, len(positions))
@@ -201,7 +207,7 @@ async def test_a_relay_that_joins_makes_the_other_decide_and_commit_what_is_unde
         # long it takes a member to hear of a rebalance.
         "kafka": {"session_timeout_ms": 6_000},
         "relay": {"commit_interval": ONLY_ON_REVOKE_AND_STOP},
-        "temporal": {"rpc_timeout": 60.0},  # the calls last until then
+        "temporal": UNTIL_MENDED,
     }
     async with contextlib.AsyncExitStack() as running:
         http = await running.enter_async_context(relay(far.scene.settings(**sections)))

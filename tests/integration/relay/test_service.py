@@ -17,7 +17,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client, WorkflowHandle
-from tests.integration.relay.process import DEBUG, get, run, topic_settings
+from tests.integration.relay.process import DEBUG, UNTIL_MENDED, get, run, topic_settings
 from tests.integration.relay.test_outages import frozen
 from tests.integration.relay.waiting import (
     Far,
@@ -28,6 +28,7 @@ from tests.integration.relay.waiting import (
 )
 from tests.support import PARTITIONS, Topics, committed_offsets, create_topics, eventually
 
+from completion_relay.clock import SystemClock
 from completion_relay.embedded import KafkaBroker, TemporalServer
 from completion_relay.embedded.process import free_port
 from completion_relay.kafka_probe import KafkaProbe
@@ -42,7 +43,8 @@ async def test_sigterm_drains_commits_and_exits_0(far: Far) -> None:
     scene = far.scene
     arguments = ["--kafka", scene.kafka, "--temporal", scene.temporal, "--http", "127.0.0.1:0"]
     group = f"{scene.topics.completions}.group"
-    async with run(*arguments, environment=topic_settings(scene.topics) | DEBUG) as process:
+    variables = topic_settings(scene.topics) | DEBUG | UNTIL_MENDED
+    async with run(*arguments, environment=variables) as process:
         await process.ready()
         ((handle, at),) = await far.under_way(1)
 
@@ -172,14 +174,25 @@ async def test_topics_that_the_first_broker_asked_has_not_heard_of_are_asked_for
 ) -> None:
     """A broker hears of a new topic a little later than who created it."""
     told: list[dict[str, int] | None] = [{}, {scene.topics.completions: PARTITIONS}, None, {}]
+    gone_by = 0.0
+
+    class Clock(SystemClock):
+        def monotonic(self) -> float:
+            return super().monotonic() + gone_by
 
     class HearsLater(KafkaProbe):
         async def topics(self, *, within: float) -> dict[str, int] | None:
-            return told.pop(0) if told else await super().topics(within=within)
+            nonlocal gone_by
+            if not told:
+                return await super().topics(within=within)
+            if (answer := told.pop(0)) is None:
+                # The time for the first two is over then: who comes back has heard of the least.
+                gone_by = 120.0
+            return answer
 
     monkeypatch.setattr("completion_relay.service.KafkaProbe", HearsLater)
-    # Over with the third answer: who comes back has heard of the least.
-    monkeypatch.setattr("completion_relay.service._HEARD_SECONDS", 1.0)
+    monkeypatch.setattr("completion_relay.service.SystemClock", Clock)
+    monkeypatch.setattr("completion_relay.service._HEARD_SECONDS", 60.0)
     async with relay(scene.settings()):
         assert told == []
 

@@ -67,9 +67,13 @@ async def test_readiness_names_the_problems_of_each_process(
     waiting_for_kafka: tuple[Process, str],
 ) -> None:
     _, http = waiting_for_kafka
-    status, page = await get(f"http://{http}/readyz")
-    assert status == 503
-    assert {"process 1: kafka", "process 2: kafka"} <= set(json.loads(page)["problems"])
+
+    async def named() -> bool:
+        status, page = await get(f"http://{http}/readyz")
+        assert status == 503
+        return {"process 1: kafka", "process 2: kafka"} <= set(json.loads(page)["problems"])
+
+    await eventually(named, timeout=60, what="the problem of each process")
 
 
 async def test_a_process_that_is_killed_is_started_again_and_shown_as_dead_meanwhile(
@@ -98,8 +102,12 @@ async def test_a_process_that_hangs_is_named_by_healthz(
 ) -> None:
     process, http = waiting_for_kafka
     with stopped(pids(process)[1]):
-        status, page = await get(f"http://{http}/healthz")
-    assert (status, list(json.loads(page)["problems"])) == (503, ["process 1"])
+
+        async def named() -> bool:
+            status, page = await get(f"http://{http}/healthz")
+            return (status, list(json.loads(page)["problems"])) == (503, ["process 1"])
+
+        await eventually(named, timeout=60, what="the process that hangs, and it alone")
 
     async def alive() -> bool:
         return (await get(f"http://{http}/healthz"))[0] == 200

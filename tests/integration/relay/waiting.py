@@ -149,7 +149,7 @@ class Scene:
                     return record
             return None
 
-        return await eventually(found, timeout=30, what=f"an audit record for {at}")
+        return await eventually(found, timeout=120, what=f"an audit record for {at}")
 
 
 @dataclass

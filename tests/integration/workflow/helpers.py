@@ -30,6 +30,10 @@ from completion_schemas.events import ActivityReference, Completed, CompletionEv
 from completion_workflow import CompletionPlugin, Direct
 from completion_workflow._sending import Sender
 
+GIVES_UP_AFTER = 7.0
+"""Seconds; the last of the attempts, after 0, 1 and 3 s, gives up with its own error, as the next one would
+come too late. A machine that stands still for nearly 4 s meanwhile changes nothing."""
+
 
 class Encryption(PayloadCodec):
     """AES-GCM, as in Temporal's samples."""

@@ -9,7 +9,7 @@ import pytest
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
-from tests.integration.workflow.helpers import Side, somebody, worker
+from tests.integration.workflow.helpers import GIVES_UP_AFTER, Side, somebody, worker
 from tests.integration.workflow.samples import Callee, Job, Waiter
 from tests.support import eventually
 
@@ -108,7 +108,7 @@ async def test_an_unknown_namespace_is_retried(temporal_address: str, task_queue
         await eventually(lambda: side.activities.references, what="the hand-off")
         (callback,) = side.activities.references
         elsewhere = somebody(namespace="nowhere", task_token=_in_another_namespace(callback))
-        error = await _failure(side, Job("text", elsewhere, give_up_after_seconds=2))
+        error = await _failure(side, Job("text", elsewhere, give_up_after_seconds=GIVES_UP_AFTER))
         await caller.terminate()
     assert "NOT_FOUND" in error.message
 

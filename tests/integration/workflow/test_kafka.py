@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
-from tests.integration.workflow.helpers import Side, event_for_nobody, somebody, worker
+from tests.integration.workflow.helpers import (
+    GIVES_UP_AFTER,
+    Side,
+    event_for_nobody,
+    somebody,
+    worker,
+)
 from tests.integration.workflow.samples import Callee, Job
 from tests.support import Topics, consume_all, create_topics, eventually
 
@@ -84,7 +90,7 @@ async def test_a_kafka_that_goes_away_does_not_hold_up_the_end_of_the_worker(
         await kafka.send(event_for_nobody("delivered"), _NO_CLIENT)
     sending = asyncio.create_task(kafka.send(event_for_nobody("not delivered"), _NO_CLIENT))
     await eventually(lambda: kafka._sending, what="an event under way")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await kafka.stop()
     with pytest.raises(asyncio.CancelledError):
         await sending
@@ -96,7 +102,7 @@ async def test_success_without_kafka_says_so(temporal_address: str, task_queue: 
     where = f"127.0.0.1:{free_port()}"
     plugin = CompletionPlugin(Kafka(bootstrap_servers=where))
     async with worker(temporal_address, plugin, task_queue) as side:
-        error = await _failure(side, Job("text", somebody(), give_up_after_seconds=2))
+        error = await _failure(side, Job("text", somebody(), give_up_after_seconds=GIVES_UP_AFTER))
     assert error.type == "CompletionNotPublished"
     assert f"Kafka at {where} cannot be reached" in error.message
 
@@ -107,7 +113,9 @@ async def test_failure_without_kafka_is_the_original(
     """The workflow raises its own error; the log has what was wrong with Kafka."""
     plugin = CompletionPlugin(Kafka(bootstrap_servers=f"127.0.0.1:{free_port()}"))
     async with worker(temporal_address, plugin, task_queue) as side:
-        error = await _failure(side, Job("details", somebody(), give_up_after_seconds=2))
+        error = await _failure(
+            side, Job("details", somebody(), give_up_after_seconds=GIVES_UP_AFTER)
+        )
     assert (error.type, error.message, list(error.details)) == (
         "NoFunds",
         "no funds",

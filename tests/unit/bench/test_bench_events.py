@@ -46,7 +46,8 @@ def test_a_target_is_met_at_its_limit(value: float, at_most: bool, met: bool) ->
     assert Target("x", value, 1.2, at_most=at_most).met is met
 
 
-async def test_the_pace_is_kept_whatever_the_answers_take() -> None:
+async def test_the_pace_is_kept_whatever_the_answers_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "_LATE_SECONDS", 60.0)  # a machine may stand still
     begun: list[float] = []
     ended = asyncio.Event()
 
@@ -56,7 +57,7 @@ async def test_the_pace_is_kept_whatever_the_answers_take() -> None:
             ended.set()
         await ended.wait()  # no answer comes before the last one has begun
 
-    await asyncio.wait_for(pace.paced(20, 1_000, start), 10)
+    await asyncio.wait_for(pace.paced(20, 1_000, start), 60)
     assert begun[-1] - begun[0] >= 0.018
 
 

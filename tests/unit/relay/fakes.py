@@ -30,7 +30,7 @@ from completion_schemas.events import ActivityReference, Outcome, UnixNanos
 NOW = UnixNanos(1_800_000_000 * 10**9)
 """When every script begins."""
 OK = Answer(Status.OK)
-_PLENTY = 5.0
+_PLENTY = 60.0
 """Seconds that no test needs."""
 PATIENCE = Patience(
     retry_initial=0.1,

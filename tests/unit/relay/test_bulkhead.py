@@ -15,7 +15,7 @@ from completion_relay.neighbours import Neighbours
 from completion_relay.permits import Ticket
 from completion_relay.verdict import Answer, Sign, Status
 
-PLENTY = 10.0
+PLENTY = 60.0
 """Seconds that no test needs."""
 
 

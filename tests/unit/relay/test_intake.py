@@ -20,7 +20,7 @@ from completion_relay.ledger import PartitionLedger
 from completion_relay.parking import Order
 from completion_relay.work import Workshop
 
-PLENTY = 10.0
+PLENTY = 60.0
 """Seconds that no test needs."""
 
 

@@ -26,7 +26,7 @@ from completion_relay.offset_map import decode
 from completion_schemas.record import KafkaRecord
 
 PARTITION = TopicPartition("completions", 3)
-PLENTY = 10.0
+PLENTY = 60.0
 """Seconds that no test needs."""
 SOON = 0.0
 NEVER = 3_600.0

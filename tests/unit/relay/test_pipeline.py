@@ -35,7 +35,7 @@ from completion_schemas.signals import decode_signal
 TOPICS = TopicSettings()
 GARBAGE = KafkaRecord(b"k", b"\x00garbage", (("content-type", b"application/json"),))
 TRACE = ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-PLENTY = 10.0
+PLENTY = 60.0
 """Seconds that no test needs."""
 
 

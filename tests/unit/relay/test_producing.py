@@ -19,7 +19,7 @@ import completion_relay
 from completion_relay.producing import transact
 from completion_schemas.record import KafkaRecord
 
-PLENTY = 10.0
+PLENTY = 60.0
 """Seconds that no test needs."""
 RECORD = KafkaRecord(None, b"v", ())
 PARTITION = TopicPartition("completions", 3)

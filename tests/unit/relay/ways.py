@@ -26,7 +26,7 @@ from completion_schemas.events import (
     UnixNanos,
 )
 
-PLENTY = 10.0
+PLENTY = 60.0
 """Seconds that no test needs."""
 UNAVAILABLE = Answer(Status.UNAVAILABLE, "shard unavailable, please backoff and retry")
 THROTTLED = Answer(

@@ -33,7 +33,7 @@ from completion_schemas.audit import AuditRecord, decode_audit
 from completion_schemas.cloudevents import encode_record
 from completion_schemas.events import ActivityReference, Completed, CompletionEvent, UnixNanos
 
-PLENTY = 10.0
+PLENTY = 60.0
 """Seconds that no test needs."""
 TOPICS = TopicSettings()
 RELAY = RelaySettings(park_initial=4.0, park_maximum=60.0)

@@ -50,9 +50,8 @@ async def test_a_quick_run_of_the_cpu_part_ends_well_and_writes_its_figures(
     assert [one["rounds"][0]["events"] for one in (loop, floor, relay)] == [1_000] * 3
     assert ("met: " if target["met"] else "MISSED: ") in out
     assert (floor["lowest_limit"], floor["most_in_flight"]) == (None, None)
-    assert (
-        1 <= relay["lowest_limit"] <= 64
-    )  # less than 64 where the machine stood still for a second
+    # Less than 64 where the machine stood still for a second.
+    assert 1 <= relay["lowest_limit"] <= 64
     assert 0 <= relay["most_in_flight"] <= 64
 
 
